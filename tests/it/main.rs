@@ -1,0 +1,1 @@
+//! The journeys and rules that cross a service boundary, in one binary.
