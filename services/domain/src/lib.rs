@@ -1,3 +1,15 @@
 //! What a request is, how it may change, and what its words mean. Pure: no async, no wall clock, no I/O, no SQL.
+//!
+//! Read in this order: the names ([`id`], [`right`], [`person`]), the life of a request and of its tasks
+//! ([`request`], [`task`], [`plan`]), what an owner may answer ([`receipt`]), and what stands in the registry
+//! ([`registration`]).
 
 pub mod id;
+pub mod person;
+pub mod right;
+
+pub mod receipt;
+
+mod word;
+
+pub use word::UnknownWord;
