@@ -8,7 +8,14 @@ pub mod id;
 pub mod person;
 pub mod right;
 
+pub mod plan;
+pub mod request;
+pub mod task;
+
 pub mod receipt;
+
+pub mod assurance;
+pub mod registration;
 
 mod word;
 
