@@ -1,3 +1,20 @@
-//! platform
+//! Process plumbing that would suit another product unchanged.
+//!
+//! Read in this order: what is passed in instead of being taken from the air ([`clock`], [`chance`]); what can't
+//! be printed ([`secret`]); how a process starts and stops ([`lifecycle`]); how it serves ([`http`]) and refuses
+//! ([`problem`]).
+
+pub mod chance;
+pub mod clock;
+pub mod secret;
 
 pub mod bus;
+pub mod lifecycle;
+
+pub mod http;
+pub mod problem;
+
+mod crypto;
+mod shape;
+
+pub use crypto::install_crypto;
