@@ -2,7 +2,7 @@
 //!
 //! Read in this order: the names ([`id`], [`right`], [`person`]), the life of a request and of its tasks
 //! ([`request`], [`task`], [`plan`]), what an owner may answer ([`receipt`]), and what stands in the registry
-//! ([`registration`]).
+//! ([`registration`]), and when an answer is due ([`regime`]).
 
 pub mod id;
 pub mod person;
@@ -13,6 +13,7 @@ pub mod request;
 pub mod task;
 
 pub mod receipt;
+pub mod regime;
 
 pub mod assurance;
 pub mod registration;
