@@ -1,7 +1,7 @@
 //! What a request is, how it may change, and what its words mean. Pure: no async, no wall clock, no I/O, no SQL.
 //!
 //! Read in this order: the names ([`id`], [`right`], [`person`]), the life of a request and of its tasks
-//! ([`request`], [`task`], [`plan`]), what an owner may answer ([`receipt`]), and what stands in the registry
+//! ([`request`], [`task`], [`plan`]), what an owner may answer ([`receipt`]), what stands in the registry
 //! ([`registration`]), and when an answer is due ([`regime`]).
 
 pub mod id;
