@@ -1,12 +1,14 @@
 //! Process plumbing that would suit another product unchanged.
 //!
 //! Read in this order: what is passed in instead of being taken from the air ([`clock`], [`chance`]); what can't
-//! be printed ([`secret`]); how a process starts and stops ([`lifecycle`]); how it serves ([`http`]) and refuses
+//! be printed ([`secret`], [`keyring`]) and how a message says who sent it ([`webhook`]); how a process starts and stops ([`lifecycle`]); how it serves ([`http`]) and refuses
 //! ([`problem`]).
 
 pub mod chance;
 pub mod clock;
+pub mod keyring;
 pub mod secret;
+pub mod webhook;
 
 pub mod bus;
 pub mod lifecycle;
