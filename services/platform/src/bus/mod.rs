@@ -9,9 +9,35 @@
 //! twice, late, or after a rebalance to the wrong member is therefore harmless.
 
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+
+use crate::clock::SharedClock;
+
+pub use self::config::{BusConfig, Compression, GroupProtocol, SaslMechanism, Security, SecurityProtocol, Timing};
+
+mod config;
+mod embedded;
+mod kafka;
+#[cfg(test)]
+mod suite;
+
+/// What Kafka's default `max.message.bytes` lets through, less room for headers and framing. The embedded bus
+/// keeps to it too, so that a message that works in one deployment works in the other.
+pub const MESSAGE_BYTES_MAX: usize = 1_000_000;
+
+/// Opens the bus of a single process, a file that is made if it isn't there. Needs a tokio runtime.
+pub async fn embedded(file: &Path, clock: SharedClock) -> Result<SharedBus, BusError> {
+    embedded::open(file, clock).await
+}
+
+/// A bus over Kafka. Connects in the background, so that a service starts before its brokers do; [`Bus::check`]
+/// says whether they answer. Needs a tokio runtime.
+pub fn kafka(config: &BusConfig) -> Result<SharedBus, BusError> {
+    kafka::open(config)
+}
 
 /// What is published: opaque bytes under a topic. No part of it may hold personal data, since a record can't
 /// be taken back from a broker.
@@ -139,6 +165,22 @@ pub enum TopicState {
     Missing,
     /// It is there with other settings; each difference in words.
     Differs(Vec<String>),
+}
+
+impl Message {
+    fn bytes(&self) -> usize {
+        let headers = self.headers.iter().map(|(name, value)| name.len() + value.len());
+        self.key.len() + self.value.len() + headers.sum::<usize>()
+    }
+
+    fn check_size(&self) -> Result<(), PublishError> {
+        match self.bytes() {
+            0..=MESSAGE_BYTES_MAX => Ok(()),
+            bytes => Err(PublishError::Refused(format!(
+                "{bytes} bytes are more than {MESSAGE_BYTES_MAX}"
+            ))),
+        }
+    }
 }
 
 /// Bytes are counted, not shown: they say nothing to a reader of a log.

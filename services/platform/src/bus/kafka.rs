@@ -1,0 +1,233 @@
+//! The bus of a cluster: Apache Kafka through librdkafka.
+//!
+//! Publishing is an idempotent producer that waits for all in-sync replicas; a message that isn't acknowledged in
+//! time is reported as unconfirmed, and whoever published it (an outbox) publishes it again. After a fatal error
+//! the producer is useless and is replaced. Reading is a group member that moves its offsets only when it is told
+//! that what it handed out has taken effect.
+//!
+//! The deployment's prefix goes before topics and groups here and nowhere else.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use rdkafka::ClientContext;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::producer::Producer as _;
+use rdkafka::statistics::Statistics;
+use tokio_util::task::TaskTracker;
+
+use self::consumer::KafkaSubscription;
+use self::producer::Publisher;
+use super::{
+    Bus, BusConfig, BusError, Message, PublishError, SharedBus, Subscription, TopicMode, TopicSpec, TopicState,
+};
+
+mod admin;
+mod consumer;
+mod producer;
+
+/// The bus over brokers.
+struct KafkaBus {
+    config: BusConfig,
+    publisher: Publisher,
+    /// Clients that are being destroyed; librdkafka blocks while it says goodbye.
+    leaving: TaskTracker,
+}
+
+/// Checks the settings and makes the producer; the brokers need not be there.
+pub(super) fn open(config: &BusConfig) -> Result<SharedBus, BusError> {
+    let leaving = TaskTracker::new();
+    Ok(Arc::new(KafkaBus {
+        config: config.clone(),
+        publisher: Publisher::open(config, leaving.clone())?,
+        leaving,
+    }))
+}
+
+#[async_trait]
+impl Bus for KafkaBus {
+    async fn publish(&self, messages: Vec<Message>) -> Vec<Result<(), PublishError>> {
+        self.publisher.publish(&messages).await
+    }
+
+    async fn subscribe(&self, group: &str, topics: &[String]) -> Result<Box<dyn Subscription>, BusError> {
+        let subscription = KafkaSubscription::open(&self.config, group, topics, self.leaving.clone())?;
+        Ok(Box::new(subscription))
+    }
+
+    async fn topics(&self, wanted: &[TopicSpec], mode: TopicMode) -> Result<Vec<TopicState>, BusError> {
+        admin::topics(&self.config, wanted, mode).await
+    }
+
+    async fn check(&self) -> Result<(), BusError> {
+        let producer = self.publisher.current();
+        let patience = self.answer();
+        blocking(move || producer.client().fetch_metadata(None, patience).map(drop)).await
+    }
+
+    async fn close(&self) {
+        self.publisher.close().await;
+        self.leaving.close();
+        self.leaving.wait().await;
+    }
+}
+
+impl KafkaBus {
+    fn answer(&self) -> Duration {
+        Duration::from_millis(self.config.timing.answer_ms.into())
+    }
+}
+
+impl fmt::Debug for KafkaBus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KafkaBus")
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What librdkafka tells on its own: errors once more at a lower level, since whoever called is told them too.
+struct Context;
+
+impl ClientContext for Context {
+    fn stats(&self, _: Statistics) {}
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(%error, reason, "librdkafka");
+    }
+}
+
+/// Calls of librdkafka that block.
+async fn blocking<T: Send + 'static>(
+    call: impl FnOnce() -> Result<T, KafkaError> + Send + 'static,
+) -> Result<T, BusError> {
+    match tokio::task::spawn_blocking(call).await {
+        Ok(outcome) => Ok(outcome?),
+        // The runtime is being shut down.
+        Err(_) => Err(BusError::Closed),
+    }
+}
+
+impl From<KafkaError> for BusError {
+    fn from(error: KafkaError) -> Self {
+        use RDKafkaErrorCode as Code;
+        match &error {
+            KafkaError::ClientConfig(..) | KafkaError::ClientCreation(_) | KafkaError::Subscription(_) => {
+                Self::Config(error.to_string())
+            }
+            KafkaError::Canceled => Self::Closed,
+            _ => match error.rdkafka_error_code() {
+                Some(
+                    Code::SaslAuthenticationFailed
+                    | Code::TopicAuthorizationFailed
+                    | Code::GroupAuthorizationFailed
+                    | Code::ClusterAuthorizationFailed
+                    | Code::UnknownTopicOrPartition
+                    | Code::UnknownTopic
+                    | Code::UnknownPartition
+                    | Code::Fatal
+                    | Code::FencedInstanceId
+                    | Code::PolicyViolation,
+                ) => Self::Refused(error.to_string()),
+                _ => Self::Unreachable(error.to_string()),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU16;
+
+    use rdkafka::mocking::MockCluster;
+    use rdkafka::producer::DefaultProducerContext;
+    use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+
+    use super::super::config::{Compression, GroupProtocol, Security, Timing};
+    use super::super::suite::{self, join, message, publish, take, values};
+    use super::*;
+
+    type Cluster = MockCluster<'static, DefaultProducerContext>;
+
+    /// Brokers inside this process, on loopback, with these topics.
+    fn cluster(topics: &[&str]) -> Cluster {
+        let cluster = MockCluster::new(3).unwrap();
+        for topic in topics {
+            cluster.create_topic(&format!("test.{topic}"), 4, 3).unwrap();
+        }
+        cluster
+    }
+
+    fn config(brokers: String) -> BusConfig {
+        BusConfig {
+            brokers,
+            prefix: "test.".into(),
+            partitions: NonZeroU16::new(4).unwrap(),
+            replication: None,
+            instance: None,
+            group_protocol: GroupProtocol::Classic,
+            compression: Compression::Zstd,
+            security: Security::default(),
+            timing: Timing {
+                publish_ms: 2_000,
+                session_ms: 6_000,
+                ..Timing::default()
+            },
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn keeps_the_promises_of_every_bus() {
+        let cluster = cluster(&["carries", "order", "redelivers", "cancels", "large"]);
+        let bus = open(&config(cluster.bootstrap_servers())).unwrap();
+        tokio::join!(
+            suite::carries_all_of_a_message(&*bus, "carries"),
+            suite::keeps_the_order_of_a_key(&*bus, "order", 2_500),
+            suite::redelivers_what_was_not_committed(&*bus, "redelivers"),
+            suite::loses_nothing_when_not_awaited(&*bus, "cancels"),
+            suite::refuses_only_what_is_too_large(&*bus, "large"),
+        );
+        bus.check().await.unwrap();
+        bus.close().await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_publisher_is_told_when_the_brokers_are_away_and_goes_on_when_they_are_back() {
+        let cluster = cluster(&["t"]);
+        let bus = open(&config(cluster.bootstrap_servers())).unwrap();
+        publish(&*bus, vec![message("t", "k", "1")]).await;
+
+        (1..=3).for_each(|broker| cluster.broker_down(broker).unwrap());
+        let outcomes = bus.publish(vec![message("t", "k", "2")]).await;
+        assert!(
+            matches!(outcomes[..], [Err(PublishError::Unconfirmed(_))]),
+            "{outcomes:?}"
+        );
+        assert!(matches!(bus.check().await, Err(BusError::Unreachable(_))));
+
+        (1..=3).for_each(|broker| cluster.broker_up(broker).unwrap());
+        publish(&*bus, vec![message("t", "k", "3")]).await;
+        let mut member = join(&*bus, "g", &["t"]).await;
+        let received = take(&mut *member, 2).await;
+        assert_eq!((values(&received)[0], values(&received)[1]), (&b"1"[..], &b"3"[..]));
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_producer_that_failed_for_good_is_replaced() {
+        let cluster = cluster(&["t"]);
+        let bus = open(&config(cluster.bootstrap_servers())).unwrap();
+        publish(&*bus, vec![message("t", "k", "1")]).await;
+
+        let fatal = RDKafkaRespErr::RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER;
+        cluster.request_errors(RDKafkaApiKey::Produce, &[fatal]);
+        let outcomes = bus.publish(vec![message("t", "k", "2")]).await;
+        assert!(
+            matches!(outcomes[..], [Err(PublishError::Unconfirmed(_))]),
+            "{outcomes:?}"
+        );
+        publish(&*bus, vec![message("t", "k", "3")]).await;
+        bus.close().await;
+    }
+}
