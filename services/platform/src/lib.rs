@@ -11,6 +11,7 @@ pub mod secret;
 pub mod webhook;
 
 pub mod bus;
+pub mod db;
 pub mod lifecycle;
 
 pub mod http;
