@@ -9,6 +9,7 @@ use crate::assurance::AssuranceLevel;
 use crate::id::{BindingId, ControllerId, InstructionId, SystemId};
 use crate::person::IdentityKind;
 use crate::receipt::EvidenceLevel;
+use crate::regime::{Contract, OwnDays};
 use crate::right::{Channel, Right};
 use crate::word::vocabulary;
 
@@ -31,6 +32,12 @@ pub struct Controller {
     pub zone: String,
     /// ISO 3166-1 alpha-2; picks weekends and holidays.
     pub country: String,
+    /// Where its weekend or public holidays differ from its country's.
+    #[serde(default)]
+    pub days: OwnDays,
+    /// What its contract with us promises.
+    #[serde(default)]
+    pub contract: Contract,
     /// The `iss` of its receipts.
     pub issuer: String,
     /// Least assurance per right, where it differs from the default.

@@ -8,9 +8,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
-use jiff::Timestamp;
 use jiff::civil::{Date, Weekday};
 use jiff::tz::{TimeZone, TimeZoneDatabase};
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::rules::{Certainty, Period, WorkingDays};
@@ -183,13 +183,8 @@ impl Place {
 
     /// The last second of a date there, however long the day is.
     pub(super) fn end_of(&self, date: Date) -> Timestamp {
-        let next = date
-            .tomorrow()
-            .and_then(|next| next.to_zoned(self.zone.clone()))
-            .and_then(|next| next.start_of_day());
-        next.map_or(Timestamp::MAX, |midnight| {
-            midnight.timestamp() - jiff::SignedDuration::from_secs(1)
-        })
+        let next = date.tomorrow().and_then(|next| next.to_zoned(self.zone.clone()));
+        next.map_or(Timestamp::MAX, |next| next.timestamp() - SignedDuration::from_secs(1))
     }
 }
 

@@ -335,6 +335,7 @@ mod tests {
         let check = [("2026-02-10", IDENTITY), ("2026-02-14", Change::Resume)];
         assert!(gdpr(&[check[0], check[1], ("2026-03-03", extend("2026-03-03"))]).is_ok());
         assert!(gdpr(&[check[0], ("2026-03-03", extend("2026-03-03"))]).is_ok());
+        assert!(gdpr(&[check[0], check[1], ("2026-03-05", extend("2026-03-05"))]).is_err());
 
         let early = gdpr(&[("2026-02-05", extend("2026-01-30"))]);
         assert_eq!(early, Err(ClockError::NoticeOutOfOrder));

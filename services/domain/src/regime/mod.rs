@@ -6,13 +6,15 @@
 //!
 //! Laws are data ([`rules`], one TOML file each, with sources), and so are free days ([`calendar`]). What happened
 //! to a clock is replayed and refused where the law does not allow it ([`clock`]). [`Regime::candidates`] keeps every
-//! date with its reason ([`candidate`]); [`Regime::due`] picks the earliest that binds. Doubts are settled towards
-//! the earlier date, and alarms run on the date before it was rolled over free days.
+//! date with its reason ([`candidate`]); [`Regime::due`] picks the earliest that binds; [`Terms`] asks for one
+//! controller. Doubts are settled towards the earlier date, and alarms run on the date before it was rolled over
+//! free days.
 
 pub mod calendar;
 pub mod candidate;
 pub mod clock;
 pub mod rules;
+pub mod terms;
 
 mod words;
 
@@ -27,6 +29,7 @@ pub use calendar::{OwnDays, Place, PlaceError};
 pub use candidate::{Candidate, Due, Kind};
 pub use clock::{Change, ClockError, ClockEvent, ClockState, ExtendReason, PauseReason};
 pub use rules::{Contract, Period, Regime};
+pub use terms::{Terms, TermsError};
 
 /// The laws that are known, in the order of their names. An older version of a law stays here beside the newer one,
 /// which comes after it.
