@@ -1,1 +1,3 @@
 //! The journeys and rules that cross a service boundary, in one binary.
+
+mod parts;

@@ -1,1 +1,3 @@
-//! tests
+//! What the tests stand on: real parts to run against, started from nothing and stopped with the process.
+
+pub mod parts;
