@@ -1,8 +1,9 @@
 //! Process plumbing that would suit another product unchanged.
 //!
 //! Read in this order: what is passed in instead of being taken from the air ([`clock`], [`chance`]); what can't
-//! be printed ([`secret`], [`keyring`]) and how a message says who sent it ([`webhook`]); how a process starts and stops ([`lifecycle`]); how it serves ([`http`]) and refuses
-//! ([`problem`]).
+//! be printed ([`secret`], [`keyring`]) and how a message says who sent it ([`webhook`]); how a process starts and
+//! stops ([`lifecycle`]); how it serves ([`http`]) and refuses ([`problem`]); what it says about itself
+//! ([`telemetry`], [`metrics`], [`propagation`]).
 
 pub mod chance;
 pub mod clock;
@@ -16,6 +17,10 @@ pub mod lifecycle;
 
 pub mod http;
 pub mod problem;
+
+pub mod metrics;
+pub mod propagation;
+pub mod telemetry;
 
 mod crypto;
 mod shape;

@@ -218,7 +218,8 @@ mod tests {
                     "/echo",
                     web::post().to(|body: Bytes| async move { HttpResponse::Ok().body(body) }),
                 )
-                .route("/slow", web::get().to(slow));
+                .route("/slow", web::get().to(slow))
+                .route("/status/{token}", web::get().to(HttpResponse::Ok));
         });
         let server = server.unwrap();
         let (lifecycle, url) = (Lifecycle::new(), server.url());
@@ -306,6 +307,26 @@ mod tests {
         assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
         assert_eq!(request.await.unwrap().unwrap().text().await.unwrap(), "done");
         assert!(client.get(format!("{url}/healthz")).send().await.is_err());
+    }
+
+    #[tokio::test]
+    async fn figures_know_the_pattern_and_never_the_path() {
+        let (lifecycle, url) = start(vec![]);
+        let status = reqwest::get(format!("{url}/status/token-1234?mail=a@example.org"))
+            .await
+            .unwrap();
+        assert_eq!(status.status(), 200);
+        reqwest::get(format!("{url}/nowhere-1234")).await.unwrap();
+        let text = reqwest::get(format!("{url}/metrics"))
+            .await
+            .unwrap()
+            .text()
+            .await
+            .unwrap();
+        assert!(text.contains("route=\"/status/{token}\""), "{text}");
+        assert!(text.contains("route=\"unmatched\""), "{text}");
+        assert!(!text.contains("1234") && !text.contains("example.org"), "{text}");
+        lifecycle.shut_down().await;
     }
 
     #[test]

@@ -14,13 +14,16 @@ use actix_web::web::{self, Data, ServiceConfig};
 use futures_util::future::join_all;
 use tracing::warn;
 
-use crate::problem;
+use crate::{metrics, problem};
 
 /// Shorter than the time-outs that orchestrators allow; a dependency that takes longer is not there.
 const CHECK_WITHIN: Duration = Duration::from_secs(2);
 
 /// When a caller that was told 503 should ask again.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
+
+/// Prometheus's text format.
+const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 type Probe = dyn Fn() -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>> + Send + Sync;
 
@@ -67,11 +70,18 @@ pub(super) fn routes(config: &mut ServiceConfig, checks: Arc<Vec<Check>>) {
     config
         .app_data(Data::from(checks))
         .route("/healthz", web::get().to(healthz))
-        .route("/readyz", web::get().to(readyz));
+        .route("/readyz", web::get().to(readyz))
+        .route("/metrics", web::get().to(figures));
 }
 
 async fn healthz() -> HttpResponse {
     HttpResponse::Ok().json(serde_json::json!({ "status": "ok" }))
+}
+
+async fn figures() -> HttpResponse {
+    HttpResponse::Ok()
+        .content_type(PROMETHEUS)
+        .body(metrics::prometheus_text())
 }
 
 async fn readyz(checks: Data<Vec<Check>>) -> HttpResponse {

@@ -5,22 +5,31 @@
 //! What the framework refuses by itself (an unread body, a method that isn't there) has no words yet; it gets the
 //! problem of its status.
 
+use std::time::Instant;
+
 use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::StatusCode;
 use actix_web::http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage as _};
 use tracing::field::Empty;
 use tracing::{Instrument as _, Span, info_span};
 
 use crate::chance::{self, SystemRng};
+use crate::metrics::Histogram;
 use crate::problem::{self, Problem};
+use crate::propagation;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Long enough for a UUID or a trace id with a prefix, too short to smuggle a document into the log.
 const REQUEST_ID_MAX: usize = 64;
+
+static DURATION: Histogram = Histogram::new(
+    "http_server_request_duration_seconds",
+    "From the head of a request to the head of its answer.",
+);
 
 /// The id under which a request appears in the log; in the request's extensions and in the answer's headers.
 #[derive(Debug, Clone)]
@@ -31,8 +40,11 @@ pub(super) async fn pass(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
+    let started = Instant::now();
     let id = request_id(request.headers());
-    let span = span(&request, &id);
+    let route = request.match_pattern().unwrap_or_else(|| "unmatched".to_owned());
+    let method = known_method(request.method());
+    let span = span(&request, &route, &id);
     request.extensions_mut().insert(RequestId(id.clone()));
     let outcome = next.call(request).instrument(span.clone()).await;
     let status = match &outcome {
@@ -40,6 +52,8 @@ pub(super) async fn pass(
         Err(error) => error.as_response_error().status_code(),
     };
     record(&span, status);
+    let labels = [("method", method), ("route", &route), ("status", status.as_str())];
+    DURATION.record(started.elapsed().as_secs_f64(), &labels);
     let mut response = worded(outcome?.map_into_boxed_body());
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID, value);
@@ -47,10 +61,9 @@ pub(super) async fn pass(
     Ok(response)
 }
 
-fn span(request: &ServiceRequest, id: &str) -> Span {
-    let route = request.match_pattern().unwrap_or_else(|| "unmatched".to_owned());
+fn span(request: &ServiceRequest, route: &str, id: &str) -> Span {
     let method = request.method().as_str();
-    info_span!(
+    let span = info_span!(
         "http",
         otel.name = %format_args!("{method} {route}"),
         otel.kind = "server",
@@ -59,13 +72,32 @@ fn span(request: &ServiceRequest, id: &str) -> Span {
         http.route = route,
         http.response.status_code = Empty,
         request_id = id,
-    )
+        trace_id = Empty,
+    );
+    let headers = request.headers();
+    let carried = |name| Some((name, headers.get(name)?.to_str().ok()?));
+    propagation::adopt(&span, propagation::HEADERS.into_iter().filter_map(carried));
+    span
 }
 
 fn record(span: &Span, status: StatusCode) {
     span.record("http.response.status_code", status.as_u16());
     if status.is_server_error() {
         span.record("otel.status_code", "ERROR");
+    }
+}
+
+/// A method as a label: a caller may invent methods, and each would be a new time series.
+fn known_method(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        Method::OPTIONS => "OPTIONS",
+        _ => "other",
     }
 }
 
