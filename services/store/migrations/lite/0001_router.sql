@@ -1,0 +1,262 @@
+-- The router's system of record. Times are microseconds UTC. What is about a person lies in `sealed` columns only.
+
+-- Registry: facts as JSON in `body`, and the columns by which they are found.
+CREATE TABLE controller (
+    id BLOB PRIMARY KEY,
+    slug TEXT NOT NULL UNIQUE,
+    operator INTEGER NOT NULL,               -- 1 for the operator itself
+    body TEXT NOT NULL,
+    changed_at INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE contact (
+    controller BLOB NOT NULL,
+    slug TEXT NOT NULL,
+    sealed BLOB NOT NULL,                  -- staff are persons too
+    changed_at INTEGER NOT NULL,
+    PRIMARY KEY (controller, slug)
+) STRICT;
+
+CREATE TABLE binding (
+    id BLOB PRIMARY KEY,
+    controller BLOB NOT NULL,
+    channel TEXT NOT NULL,
+    account TEXT NOT NULL,
+    body TEXT NOT NULL,
+    changed_at INTEGER NOT NULL,
+    UNIQUE (channel, account)
+) STRICT;
+
+CREATE TABLE system (
+    id BLOB PRIMARY KEY,
+    controller BLOB NOT NULL,
+    slug TEXT NOT NULL,
+    body TEXT NOT NULL,
+    secrets BLOB,                          -- sealed under the key ring's `secrets` key
+    changed_at INTEGER NOT NULL,
+    UNIQUE (controller, slug)
+) STRICT;
+
+CREATE TABLE signing_key (
+    id BLOB PRIMARY KEY,
+    controller BLOB NOT NULL,
+    issuer TEXT NOT NULL,
+    kid TEXT NOT NULL,
+    jwk TEXT NOT NULL,
+    state TEXT NOT NULL,                    -- pending until its entry is logged, active, retired, revoked
+    entry BLOB NOT NULL,                    -- the key_event that brought it into this state
+    changed_at INTEGER NOT NULL,
+    UNIQUE (issuer, kid)
+) STRICT;
+
+CREATE TABLE instruction (
+    id BLOB PRIMARY KEY,
+    controller BLOB NOT NULL,
+    version INTEGER NOT NULL,
+    body TEXT NOT NULL,
+    state TEXT NOT NULL,                    -- pending until its entry is logged, active, replaced
+    entry BLOB NOT NULL,
+    changed_at INTEGER NOT NULL,
+    UNIQUE (controller, version)
+) STRICT;
+
+CREATE TABLE registry_snapshot (
+    id BLOB PRIMARY KEY,
+    controller BLOB NOT NULL,
+    digest BLOB NOT NULL,
+    body TEXT NOT NULL,                     -- the systems in scope, as the entry holds them
+    state TEXT NOT NULL,                    -- pending until its entry is logged, active, replaced
+    entry BLOB NOT NULL,
+    changed_at INTEGER NOT NULL
+) STRICT;
+CREATE INDEX registry_snapshot_of ON registry_snapshot (controller, state);
+
+-- Bearer tokens: the digest opens, the token itself is shown once and never stored.
+CREATE TABLE token (
+    digest BLOB PRIMARY KEY,
+    role TEXT NOT NULL,
+    label TEXT NOT NULL,
+    scope TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    expires_at INTEGER,
+    revoked_at INTEGER
+) STRICT;
+
+-- Requests. Immutable after insert but for controller, stage, version, outcome, instruction and closed_at.
+CREATE TABLE request (
+    id BLOB PRIMARY KEY,
+    digest BLOB NOT NULL UNIQUE,           -- HMAC of the caller's scope and its key, or of the provider's message id
+    body_digest BLOB NOT NULL,             -- HMAC of the body: the same key with another body is refused
+    controller BLOB NOT NULL,               -- the operator while unmatched
+    stage TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    outcome TEXT,
+    exercised TEXT NOT NULL,                -- the right
+    channel TEXT NOT NULL,
+    product TEXT,
+    binding BLOB,
+    door TEXT NOT NULL,
+    assurance TEXT NOT NULL,
+    regime TEXT NOT NULL,
+    regime_version INTEGER NOT NULL,
+    zone TEXT NOT NULL,
+    received_at INTEGER NOT NULL,            -- starts the clock; never changes
+    accepted_at INTEGER NOT NULL,
+    due_at INTEGER NOT NULL,
+    instruction BLOB,
+    status_digest BLOB NOT NULL,           -- of the status page's link
+    answer BLOB NOT NULL,                  -- the first answer, sealed
+    sealed BLOB,                           -- identities and words, sealed; gone after shredding
+    closed_at INTEGER
+) STRICT;
+CREATE INDEX request_open ON request (stage, accepted_at) WHERE stage <> 'closed';
+CREATE INDEX request_of ON request (controller, accepted_at);
+CREATE INDEX request_status ON request (status_digest);
+
+CREATE TABLE intake_counter (
+    controller BLOB PRIMARY KEY,
+    last INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE intake (
+    controller BLOB NOT NULL,
+    seq INTEGER NOT NULL,                    -- dense from 1 per controller
+    request BLOB NOT NULL,
+    PRIMARY KEY (controller, seq)
+) STRICT;
+CREATE INDEX intake_request ON intake (request);
+
+-- What goes out on the bus; a row goes when the bus has acknowledged it.
+CREATE TABLE outbox (
+    id BLOB PRIMARY KEY,
+    shard INTEGER NOT NULL,
+    topic TEXT NOT NULL,
+    key BLOB NOT NULL,
+    headers TEXT NOT NULL,                  -- JSON: message id, trace context, facts; no personal data
+    value BLOB NOT NULL
+) STRICT;
+CREATE INDEX outbox_shard ON outbox (shard, id);
+
+CREATE TABLE relay_lease (
+    shard INTEGER PRIMARY KEY,
+    worker BLOB NOT NULL,
+    until INTEGER NOT NULL
+) STRICT;
+
+-- What the ledger must hold; a row goes when `dsr.logged.v1` names its index.
+CREATE TABLE entry (
+    id BLOB PRIMARY KEY,
+    controller BLOB NOT NULL,
+    request BLOB,
+    type INTEGER NOT NULL,
+    bytes BLOB NOT NULL,
+    created_at INTEGER NOT NULL,
+    resend_at INTEGER NOT NULL,
+    resent INTEGER NOT NULL
+) STRICT;
+CREATE INDEX entry_resend ON entry (resend_at);
+
+CREATE TABLE plan (
+    request BLOB PRIMARY KEY,               -- unique: a redelivered message plans nothing twice
+    controller BLOB NOT NULL,
+    snapshot BLOB NOT NULL,
+    instruction BLOB,
+    instruct TEXT NOT NULL,
+    planned_at INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE task (
+    id BLOB PRIMARY KEY,
+    request BLOB NOT NULL,
+    controller BLOB NOT NULL,
+    system BLOB NOT NULL,
+    stage TEXT NOT NULL,
+    demand TEXT NOT NULL,
+    answer TEXT,                            -- the last word of done and stated
+    park TEXT,
+    due_at INTEGER,                          -- of a due one: the next attempt
+    fence INTEGER,                           -- of a sending one: whose claim it is
+    started_at INTEGER,                      -- of a sending one: when
+    steps INTEGER NOT NULL,                  -- steps of the retry schedule that are used up
+    digest BLOB NOT NULL,                  -- SHA-256 of the rendered body
+    sealed BLOB,                           -- the rendered body, sealed; the same on every attempt
+    created_at INTEGER NOT NULL,
+    dispatched_at INTEGER,                   -- the first 2xx
+    last_word BLOB,                         -- the receipt or statement behind the answer
+    UNIQUE (request, system)
+) STRICT;
+CREATE INDEX task_due ON task (system, due_at) WHERE stage = 'due';
+CREATE INDEX task_sending ON task (system, started_at) WHERE stage = 'sending';
+CREATE INDEX task_open ON task (stage, created_at) WHERE stage IN ('held', 'awaiting_receipt', 'parked');
+
+CREATE TABLE attempt (
+    id BLOB PRIMARY KEY,
+    task BLOB NOT NULL,
+    fence INTEGER NOT NULL,
+    started_at INTEGER NOT NULL,
+    ended_at INTEGER NOT NULL,
+    status INTEGER,                          -- HTTP status, where there was an answer
+    result TEXT NOT NULL                    -- delivered, or the class of failure
+) STRICT;
+CREATE INDEX attempt_task ON attempt (task);
+
+CREATE TABLE worker (
+    id BLOB PRIMARY KEY,
+    until INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE endpoint_lease (
+    system BLOB PRIMARY KEY,
+    worker BLOB,
+    fence INTEGER NOT NULL,
+    next_due INTEGER
+) STRICT;
+CREATE INDEX endpoint_lease_due ON endpoint_lease (next_due);
+
+CREATE TABLE receipt (
+    id BLOB PRIMARY KEY,
+    request BLOB NOT NULL,
+    task BLOB NOT NULL,
+    controller BLOB NOT NULL,
+    system BLOB NOT NULL,
+    issuer TEXT NOT NULL,
+    kid TEXT NOT NULL,
+    jti BLOB NOT NULL,
+    statement_digest BLOB NOT NULL,        -- SHA-256 of txn and events: a re-signed receipt says the same
+    signer TEXT NOT NULL,
+    level TEXT NOT NULL,
+    outcome TEXT NOT NULL,
+    standing TEXT NOT NULL,                 -- counted, kept (conflict or below demand), superseded
+    sealed BLOB,                           -- the exact bytes, under the evidence key
+    received_at INTEGER NOT NULL,
+    entry BLOB NOT NULL,
+    log_index INTEGER,
+    log_size INTEGER,
+    UNIQUE (issuer, jti)
+) STRICT;
+CREATE INDEX receipt_task ON receipt (task);
+CREATE INDEX receipt_request ON receipt (request);
+CREATE INDEX receipt_entry ON receipt (entry);
+
+CREATE TABLE statement (
+    id BLOB PRIMARY KEY,
+    request BLOB NOT NULL,
+    task BLOB,
+    kind TEXT NOT NULL,
+    approver TEXT,
+    sealed BLOB,
+    made_at INTEGER NOT NULL,
+    entry BLOB
+) STRICT;
+CREATE INDEX statement_request ON statement (request);
+
+CREATE TABLE anomaly (
+    id BLOB PRIMARY KEY,
+    kind TEXT NOT NULL,
+    request BLOB,
+    task BLOB,
+    system BLOB,
+    sealed BLOB,
+    seen_at INTEGER NOT NULL
+) STRICT;
+CREATE INDEX anomaly_task ON anomaly (task);

@@ -1,0 +1,262 @@
+-- The router's system of record. Times are microseconds UTC. What is about a person lies in `sealed` columns only.
+
+-- Registry: facts as JSON in `body`, and the columns by which they are found.
+CREATE TABLE controller (
+    id UUID PRIMARY KEY,
+    slug TEXT NOT NULL UNIQUE,
+    operator BIGINT NOT NULL,               -- 1 for the operator itself
+    body TEXT NOT NULL,
+    changed_at BIGINT NOT NULL
+);
+
+CREATE TABLE contact (
+    controller UUID NOT NULL,
+    slug TEXT NOT NULL,
+    sealed BYTEA NOT NULL,                  -- staff are persons too
+    changed_at BIGINT NOT NULL,
+    PRIMARY KEY (controller, slug)
+);
+
+CREATE TABLE binding (
+    id UUID PRIMARY KEY,
+    controller UUID NOT NULL,
+    channel TEXT NOT NULL,
+    account TEXT NOT NULL,
+    body TEXT NOT NULL,
+    changed_at BIGINT NOT NULL,
+    UNIQUE (channel, account)
+);
+
+CREATE TABLE system (
+    id UUID PRIMARY KEY,
+    controller UUID NOT NULL,
+    slug TEXT NOT NULL,
+    body TEXT NOT NULL,
+    secrets BYTEA,                          -- sealed under the key ring's `secrets` key
+    changed_at BIGINT NOT NULL,
+    UNIQUE (controller, slug)
+);
+
+CREATE TABLE signing_key (
+    id UUID PRIMARY KEY,
+    controller UUID NOT NULL,
+    issuer TEXT NOT NULL,
+    kid TEXT NOT NULL,
+    jwk TEXT NOT NULL,
+    state TEXT NOT NULL,                    -- pending until its entry is logged, active, retired, revoked
+    entry UUID NOT NULL,                    -- the key_event that brought it into this state
+    changed_at BIGINT NOT NULL,
+    UNIQUE (issuer, kid)
+);
+
+CREATE TABLE instruction (
+    id UUID PRIMARY KEY,
+    controller UUID NOT NULL,
+    version BIGINT NOT NULL,
+    body TEXT NOT NULL,
+    state TEXT NOT NULL,                    -- pending until its entry is logged, active, replaced
+    entry UUID NOT NULL,
+    changed_at BIGINT NOT NULL,
+    UNIQUE (controller, version)
+);
+
+CREATE TABLE registry_snapshot (
+    id UUID PRIMARY KEY,
+    controller UUID NOT NULL,
+    digest BYTEA NOT NULL,
+    body TEXT NOT NULL,                     -- the systems in scope, as the entry holds them
+    state TEXT NOT NULL,                    -- pending until its entry is logged, active, replaced
+    entry UUID NOT NULL,
+    changed_at BIGINT NOT NULL
+);
+CREATE INDEX registry_snapshot_of ON registry_snapshot (controller, state);
+
+-- Bearer tokens: the digest opens, the token itself is shown once and never stored.
+CREATE TABLE token (
+    digest BYTEA PRIMARY KEY,
+    role TEXT NOT NULL,
+    label TEXT NOT NULL,
+    scope TEXT NOT NULL,
+    created_at BIGINT NOT NULL,
+    expires_at BIGINT,
+    revoked_at BIGINT
+);
+
+-- Requests. Immutable after insert but for controller, stage, version, outcome, instruction and closed_at.
+CREATE TABLE request (
+    id UUID PRIMARY KEY,
+    digest BYTEA NOT NULL UNIQUE,           -- HMAC of the caller's scope and its key, or of the provider's message id
+    body_digest BYTEA NOT NULL,             -- HMAC of the body: the same key with another body is refused
+    controller UUID NOT NULL,               -- the operator while unmatched
+    stage TEXT NOT NULL,
+    version BIGINT NOT NULL,
+    outcome TEXT,
+    exercised TEXT NOT NULL,                -- the right
+    channel TEXT NOT NULL,
+    product TEXT,
+    binding UUID,
+    door TEXT NOT NULL,
+    assurance TEXT NOT NULL,
+    regime TEXT NOT NULL,
+    regime_version BIGINT NOT NULL,
+    zone TEXT NOT NULL,
+    received_at BIGINT NOT NULL,            -- starts the clock; never changes
+    accepted_at BIGINT NOT NULL,
+    due_at BIGINT NOT NULL,
+    instruction UUID,
+    status_digest BYTEA NOT NULL,           -- of the status page's link
+    answer BYTEA NOT NULL,                  -- the first answer, sealed
+    sealed BYTEA,                           -- identities and words, sealed; gone after shredding
+    closed_at BIGINT
+);
+CREATE INDEX request_open ON request (stage, accepted_at) WHERE stage <> 'closed';
+CREATE INDEX request_of ON request (controller, accepted_at);
+CREATE INDEX request_status ON request (status_digest);
+
+CREATE TABLE intake_counter (
+    controller UUID PRIMARY KEY,
+    last BIGINT NOT NULL
+);
+
+CREATE TABLE intake (
+    controller UUID NOT NULL,
+    seq BIGINT NOT NULL,                    -- dense from 1 per controller
+    request UUID NOT NULL,
+    PRIMARY KEY (controller, seq)
+);
+CREATE INDEX intake_request ON intake (request);
+
+-- What goes out on the bus; a row goes when the bus has acknowledged it.
+CREATE TABLE outbox (
+    id UUID PRIMARY KEY,
+    shard BIGINT NOT NULL,
+    topic TEXT NOT NULL,
+    key BYTEA NOT NULL,
+    headers TEXT NOT NULL,                  -- JSON: message id, trace context, facts; no personal data
+    value BYTEA NOT NULL
+);
+CREATE INDEX outbox_shard ON outbox (shard, id);
+
+CREATE TABLE relay_lease (
+    shard BIGINT PRIMARY KEY,
+    worker UUID NOT NULL,
+    until BIGINT NOT NULL
+);
+
+-- What the ledger must hold; a row goes when `dsr.logged.v1` names its index.
+CREATE TABLE entry (
+    id UUID PRIMARY KEY,
+    controller UUID NOT NULL,
+    request UUID,
+    type BIGINT NOT NULL,
+    bytes BYTEA NOT NULL,
+    created_at BIGINT NOT NULL,
+    resend_at BIGINT NOT NULL,
+    resent BIGINT NOT NULL
+);
+CREATE INDEX entry_resend ON entry (resend_at);
+
+CREATE TABLE plan (
+    request UUID PRIMARY KEY,               -- unique: a redelivered message plans nothing twice
+    controller UUID NOT NULL,
+    snapshot UUID NOT NULL,
+    instruction UUID,
+    instruct TEXT NOT NULL,
+    planned_at BIGINT NOT NULL
+);
+
+CREATE TABLE task (
+    id UUID PRIMARY KEY,
+    request UUID NOT NULL,
+    controller UUID NOT NULL,
+    system UUID NOT NULL,
+    stage TEXT NOT NULL,
+    demand TEXT NOT NULL,
+    answer TEXT,                            -- the last word of done and stated
+    park TEXT,
+    due_at BIGINT,                          -- of a due one: the next attempt
+    fence BIGINT,                           -- of a sending one: whose claim it is
+    started_at BIGINT,                      -- of a sending one: when
+    steps BIGINT NOT NULL,                  -- steps of the retry schedule that are used up
+    digest BYTEA NOT NULL,                  -- SHA-256 of the rendered body
+    sealed BYTEA,                           -- the rendered body, sealed; the same on every attempt
+    created_at BIGINT NOT NULL,
+    dispatched_at BIGINT,                   -- the first 2xx
+    last_word UUID,                         -- the receipt or statement behind the answer
+    UNIQUE (request, system)
+);
+CREATE INDEX task_due ON task (system, due_at) WHERE stage = 'due';
+CREATE INDEX task_sending ON task (system, started_at) WHERE stage = 'sending';
+CREATE INDEX task_open ON task (stage, created_at) WHERE stage IN ('held', 'awaiting_receipt', 'parked');
+
+CREATE TABLE attempt (
+    id UUID PRIMARY KEY,
+    task UUID NOT NULL,
+    fence BIGINT NOT NULL,
+    started_at BIGINT NOT NULL,
+    ended_at BIGINT NOT NULL,
+    status BIGINT,                          -- HTTP status, where there was an answer
+    result TEXT NOT NULL                    -- delivered, or the class of failure
+);
+CREATE INDEX attempt_task ON attempt (task);
+
+CREATE TABLE worker (
+    id UUID PRIMARY KEY,
+    until BIGINT NOT NULL
+);
+
+CREATE TABLE endpoint_lease (
+    system UUID PRIMARY KEY,
+    worker UUID,
+    fence BIGINT NOT NULL,
+    next_due BIGINT
+);
+CREATE INDEX endpoint_lease_due ON endpoint_lease (next_due);
+
+CREATE TABLE receipt (
+    id UUID PRIMARY KEY,
+    request UUID NOT NULL,
+    task UUID NOT NULL,
+    controller UUID NOT NULL,
+    system UUID NOT NULL,
+    issuer TEXT NOT NULL,
+    kid TEXT NOT NULL,
+    jti UUID NOT NULL,
+    statement_digest BYTEA NOT NULL,        -- SHA-256 of txn and events: a re-signed receipt says the same
+    signer TEXT NOT NULL,
+    level TEXT NOT NULL,
+    outcome TEXT NOT NULL,
+    standing TEXT NOT NULL,                 -- counted, kept (conflict or below demand), superseded
+    sealed BYTEA,                           -- the exact bytes, under the evidence key
+    received_at BIGINT NOT NULL,
+    entry UUID NOT NULL,
+    log_index BIGINT,
+    log_size BIGINT,
+    UNIQUE (issuer, jti)
+);
+CREATE INDEX receipt_task ON receipt (task);
+CREATE INDEX receipt_request ON receipt (request);
+CREATE INDEX receipt_entry ON receipt (entry);
+
+CREATE TABLE statement (
+    id UUID PRIMARY KEY,
+    request UUID NOT NULL,
+    task UUID,
+    kind TEXT NOT NULL,
+    approver TEXT,
+    sealed BYTEA,
+    made_at BIGINT NOT NULL,
+    entry UUID
+);
+CREATE INDEX statement_request ON statement (request);
+
+CREATE TABLE anomaly (
+    id UUID PRIMARY KEY,
+    kind TEXT NOT NULL,
+    request UUID,
+    task UUID,
+    system UUID,
+    sealed BYTEA,
+    seen_at BIGINT NOT NULL
+);
+CREATE INDEX anomaly_task ON anomaly (task);
