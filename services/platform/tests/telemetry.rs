@@ -24,7 +24,7 @@ fn collector() -> (String, std::sync::mpsc::Receiver<(String, Vec<u8>)>) {
     (url, receiver)
 }
 
-fn serve(stream: &TcpStream, sender: &Sender<(String, Vec<u8>)>) {
+fn serve(mut stream: &TcpStream, sender: &Sender<(String, Vec<u8>)>) {
     let mut reader = BufReader::new(stream.try_clone().unwrap());
     let mut lines = Vec::new();
     loop {
