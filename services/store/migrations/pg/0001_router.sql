@@ -1,11 +1,19 @@
 -- The router's system of record. Times are microseconds UTC. What is about a person lies in `sealed` columns only.
 
 -- Registry: facts as JSON in `body`, and the columns by which they are found.
+-- Grows with every change, so that each process sees cheaply that its picture is old.
+CREATE TABLE registry_version (
+    only_row BIGINT PRIMARY KEY CHECK (only_row = 1),
+    version BIGINT NOT NULL
+);
+INSERT INTO registry_version (only_row, version) VALUES (1, 1);
+
 CREATE TABLE controller (
     id UUID PRIMARY KEY,
     slug TEXT NOT NULL UNIQUE,
     operator BIGINT NOT NULL,               -- 1 for the operator itself
     body TEXT NOT NULL,
+    secrets BYTEA,                          -- its `whsk_` keys, sealed under the key ring's `secrets` key
     changed_at BIGINT NOT NULL
 );
 
