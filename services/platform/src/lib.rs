@@ -1,9 +1,10 @@
 //! Process plumbing that would suit another product unchanged.
 //!
 //! Read in this order: what is passed in instead of being taken from the air ([`clock`], [`chance`]); what can't
-//! be printed ([`secret`], [`keyring`]) and how a message says who sent it ([`webhook`]); how a process starts and
-//! stops ([`lifecycle`]); how it serves ([`http`]) and refuses ([`problem`]); what it says about itself
-//! ([`telemetry`], [`metrics`], [`propagation`]).
+//! be printed ([`secret`], [`keyring`]) and how a message says who sent it ([`webhook`]); how a process is
+//! configured ([`config`]), starts and stops ([`lifecycle`]); how it serves ([`http`]) and refuses ([`problem`]);
+//! where it keeps things ([`db`]) and hands them on ([`bus`]); what it says about itself ([`telemetry`],
+//! [`metrics`], [`propagation`]).
 
 pub mod chance;
 pub mod clock;
@@ -12,6 +13,7 @@ pub mod secret;
 pub mod webhook;
 
 pub mod bus;
+pub mod config;
 pub mod db;
 pub mod lifecycle;
 
