@@ -4,6 +4,9 @@
 //! shared; [`DirectoryCache`] looks once a second whether the registry's version grew. What takes effect only when it
 //! is logged (keys, instructions, snapshots) is in the picture only once its row is active.
 
+pub mod secrets;
+pub mod write;
+
 mod directory;
 mod read;
 
@@ -21,7 +24,7 @@ const REFRESH: Duration = Duration::from_secs(1);
 
 const VERSION: Statement = Statement::both("registry_version", "SELECT version FROM registry_version");
 
-pub(crate) const ALL: &[&[Statement]] = &[&[VERSION], read::ALL];
+pub(crate) const ALL: &[&[Statement]] = &[&[VERSION], read::ALL, write::ALL];
 
 /// The newest picture of the registry; cheap to clone.
 #[derive(Debug, Clone)]

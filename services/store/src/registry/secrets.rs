@@ -1,0 +1,33 @@
+//! Webhook secrets at rest: a JSON list, sealed under the key ring's `secrets` key and bound to their owner's id.
+
+use platform::keyring::{KeyClass, Keyring, KeyringError};
+use platform::secret::Secret;
+use uuid::Uuid;
+
+/// Why stored secrets can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SecretsError {
+    /// The key ring doesn't open them.
+    #[error("the stored secrets do not open")]
+    Ring(#[from] KeyringError),
+    /// What opens is not a list of secrets.
+    #[error("the stored secrets are not a list")]
+    Shape,
+}
+
+/// Seals an owner's secrets, the newest first; `owner` is the system's or controller's id.
+///
+/// # Panics
+/// Never: texts are JSON.
+pub fn seal(ring: &Keyring, owner: Uuid, secrets: &[Secret]) -> Result<Vec<u8>, KeyringError> {
+    let texts: Vec<&str> = secrets.iter().map(Secret::expose).collect();
+    let json = serde_json::to_vec(&texts).expect("texts are JSON");
+    ring.wrap(KeyClass::Secrets, owner.as_bytes(), &json)
+}
+
+/// Opens an owner's secrets.
+pub fn open(ring: &Keyring, owner: Uuid, sealed: &[u8]) -> Result<Vec<Secret>, SecretsError> {
+    let json = ring.unwrap(KeyClass::Secrets, owner.as_bytes(), sealed)?;
+    let texts: Vec<String> = serde_json::from_slice(json.expose()).map_err(|_| SecretsError::Shape)?;
+    Ok(texts.into_iter().map(Secret::new).collect())
+}
