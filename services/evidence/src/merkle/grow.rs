@@ -63,6 +63,9 @@ impl Edge {
     }
 
     /// The root of the tree: its complete subtrees, folded from the smallest, which is the rightmost.
+    ///
+    /// # Panics
+    /// Never: a tile has the nodes that its width says.
     #[must_use]
     pub fn root(&self) -> Hash {
         let mut root = None;
@@ -81,6 +84,9 @@ impl Edge {
     /// Appends leaves, given as [`super::record_hash`]es, and says which tiles are new or wider for it.
     ///
     /// Full tiles come once; of the partial ones only the last state comes.
+    ///
+    /// # Panics
+    /// At [`MAX_SIZE`], which no log reaches.
     pub fn append(&mut self, leaves: impl IntoIterator<Item = Hash>) -> Vec<Written> {
         let before = self.size;
         let mut written = Vec::new();
@@ -131,7 +137,7 @@ fn narrowed(tile: &Tile, width: u16) -> Option<Tile> {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use std::collections::BTreeMap;
     use std::sync::Arc;
 
@@ -140,17 +146,17 @@ pub(super) mod tests {
 
     /// A store of tiles as a ledger keeps it: one row a place, overwritten as it widens.
     #[derive(Default)]
-    pub(in crate::merkle) struct Rows(BTreeMap<(u8, u64), Vec<u8>>);
+    pub(crate) struct Rows(BTreeMap<(u8, u64), Vec<u8>>);
 
     impl Rows {
-        pub(in crate::merkle) fn write(&mut self, written: Vec<Written>) {
+        pub(crate) fn write(&mut self, written: Vec<Written>) {
             for tile in written {
                 assert_eq!(tile.content.len(), usize::from(tile.id.width) * 32);
                 self.0.insert((tile.id.level, tile.id.index), tile.content);
             }
         }
 
-        pub(in crate::merkle) fn read(&self, needs: &[TileId]) -> Tiles {
+        pub(crate) fn read(&self, needs: &[TileId]) -> Tiles {
             let mut tiles = Tiles::default();
             for id in needs {
                 let content = &self.0[&(id.level, id.index)];
@@ -160,7 +166,7 @@ pub(super) mod tests {
         }
     }
 
-    pub(in crate::merkle) fn leaf(number: u64) -> Hash {
+    pub(crate) fn leaf(number: u64) -> Hash {
         record_hash(&number.to_be_bytes())
     }
 
