@@ -2,9 +2,9 @@
 //!
 //! Read in this order: what is passed in instead of being taken from the air ([`clock`], [`chance`]); what can't
 //! be printed ([`secret`], [`keyring`]) and how a message says who sent it ([`webhook`]); how a process is
-//! configured ([`config`]), starts and stops ([`lifecycle`]); how it serves ([`http`]) and refuses ([`problem`]);
-//! where it keeps things ([`db`]) and hands them on ([`bus`]); what it says about itself ([`telemetry`],
-//! [`metrics`], [`propagation`]).
+//! configured ([`config`]), starts and stops ([`lifecycle`]); how it serves ([`http`]), refuses ([`problem`]) and
+//! calls others ([`egress`]); where it keeps things ([`db`]) and hands them on ([`bus`]); what it says about itself
+//! ([`telemetry`], [`metrics`], [`propagation`]).
 
 pub mod chance;
 pub mod clock;
@@ -17,6 +17,7 @@ pub mod config;
 pub mod db;
 pub mod lifecycle;
 
+pub mod egress;
 pub mod http;
 pub mod problem;
 
