@@ -47,12 +47,8 @@ pub const MEDIA_TYPE: Problem = Problem::new(
     "This address does not take that content type",
 );
 
-/// The request took too long to arrive.
-pub const TIMEOUT: Problem = Problem::new(
-    StatusCode::REQUEST_TIMEOUT,
-    "timeout",
-    "The request took too long to arrive",
-);
+/// The request took too long, on its way or here.
+pub const TIMEOUT: Problem = Problem::new(StatusCode::REQUEST_TIMEOUT, "timeout", "The request took too long");
 
 /// The body is not JSON.
 pub const MALFORMED: Problem = Problem::new(StatusCode::BAD_REQUEST, "malformed-json", "The body is not JSON");

@@ -155,7 +155,7 @@ pub struct Egress {
 impl Egress {
     /// Opens the way out; `user_agent` is how it introduces itself.
     pub fn new(config: &EgressConfig, user_agent: &str) -> Result<Self, BuildError> {
-        Self::with_lookup(config, user_agent, SystemLookup)
+        Self::with_lookup(config, user_agent, SystemLookup::new())
     }
 
     fn with_lookup(config: &EgressConfig, user_agent: &str, lookup: impl Lookup) -> Result<Self, BuildError> {

@@ -11,11 +11,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use tokio::sync::Semaphore;
 
 use super::{Forbidden, Policy};
 
 /// Below the time that a connection may take, so that a slow resolver is told from a slow peer.
 const WITHIN: Duration = Duration::from_secs(4);
+
+/// An eighth of the threads that the runtime has for blocking calls.
+const LOOKUPS_MAX: usize = 64;
 
 /// Why a name has no address for us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -35,15 +39,25 @@ pub(super) trait Lookup: Send + Sync + 'static {
     fn lookup(&self, name: String) -> Looking;
 }
 
-/// The system's resolver.
-pub(super) struct SystemLookup;
+/// The system's resolver. It blocks a thread for each name, and a hostile name can make it hang: only so many
+/// at once, and a name that was given up keeps its place until its thread is free again.
+pub(super) struct SystemLookup(Arc<Semaphore>);
+
+impl SystemLookup {
+    pub(super) fn new() -> Self {
+        Self(Arc::new(Semaphore::new(LOOKUPS_MAX)))
+    }
+}
 
 impl Lookup for SystemLookup {
     fn lookup(&self, name: String) -> Looking {
-        Box::pin(async move {
+        let places = Arc::clone(&self.0);
+        let looking = async move {
+            let _place = places.acquire_owned().await.map_err(io::Error::other)?;
             let found = tokio::net::lookup_host((name, 0)).await?;
             Ok(found.map(|address| address.ip()).collect())
-        })
+        };
+        Box::pin(async move { tokio::spawn(looking).await? })
     }
 }
 

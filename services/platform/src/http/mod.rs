@@ -8,15 +8,16 @@
 //! alone listens to signals.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use actix_web::dev::{ServiceFactory, ServiceRequest, ServiceResponse};
 use actix_web::http::header::AUTHORIZATION;
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, PayloadConfig, ServiceConfig};
-use actix_web::{App, HttpRequest, HttpResponse, HttpServer};
+use actix_web::{App, Error, HttpRequest, HttpResponse, HttpServer};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use tracing::info;
@@ -38,6 +39,9 @@ const KEEP_ALIVE: Duration = Duration::from_secs(75);
 
 /// Connections of one worker; beyond them the kernel's queue holds the rest.
 const CONNECTIONS: usize = 10_000;
+
+/// Connections that the kernel keeps for us while all workers are busy: a burst of senders fits.
+const BACKLOG: u32 = 1_024;
 
 /// Never reached: the lifecycle's hard stop comes first.
 const SHUTDOWN_SECONDS: u64 = 60;
@@ -88,16 +92,26 @@ impl Server {
     where
         F: Fn(&mut ServiceConfig) + Clone + Send + 'static,
     {
-        let listener = listen(config.listen).map_err(|source| BindError {
+        let (body_max_bytes, checks) = (config.body_max_bytes, Arc::new(checks));
+        let server = HttpServer::new(move || app(body_max_bytes, Arc::clone(&checks), configure.clone()))
+            .disable_signals()
+            .shutdown_timeout(SHUTDOWN_SECONDS)
+            .client_request_timeout(HEAD_WITHIN)
+            .keep_alive(KEEP_ALIVE)
+            .max_connections(CONNECTIONS)
+            .backlog(BACKLOG)
+            .tcp_nodelay(true);
+        let server = match config.workers {
+            Some(workers) => server.workers(workers),
+            None => server,
+        };
+        let server = server.bind(config.listen).map_err(|source| BindError {
             listen: config.listen,
             source,
         })?;
-        let addr = listener.local_addr().unwrap_or(config.listen);
-        let server = serve(listener, config, Arc::new(checks), configure).map_err(|source| BindError {
-            listen: config.listen,
-            source,
-        })?;
+        let addr = server.addrs().first().copied().unwrap_or(config.listen);
         info!(service = name, %addr, "listening");
+        let server = server.run();
         Ok(Self { addr, server })
     }
 
@@ -132,43 +146,20 @@ impl Server {
     }
 }
 
-fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
-    TcpListener::bind(addr)
-}
-
-fn serve<F>(
-    listener: TcpListener,
-    config: &Http,
+/// What one worker serves.
+fn app(
+    body_max_bytes: usize,
     checks: Arc<Vec<Check>>,
-    configure: F,
-) -> io::Result<actix_web::dev::Server>
-where
-    F: Fn(&mut ServiceConfig) + Clone + Send + 'static,
-{
-    let limit = config.body_max_bytes;
-    let app = move || {
-        let checks = Arc::clone(&checks);
-        App::new()
-            .app_data(PayloadConfig::new(limit))
-            .app_data(web::JsonConfig::default().limit(limit))
-            .app_data(web::FormConfig::default().limit(limit))
-            .default_service(web::to(unrouted))
-            .configure(|config| probe::routes(config, checks))
-            .configure(configure.clone())
-            .wrap(from_fn(root::pass))
-    };
-    let server = HttpServer::new(app)
-        .disable_signals()
-        .shutdown_timeout(SHUTDOWN_SECONDS)
-        .client_request_timeout(HEAD_WITHIN)
-        .keep_alive(KEEP_ALIVE)
-        .max_connections(CONNECTIONS)
-        .tcp_nodelay(true);
-    let server = match config.workers {
-        Some(workers) => server.workers(workers),
-        None => server,
-    };
-    Ok(server.listen(listener)?.run())
+    configure: impl FnOnce(&mut ServiceConfig),
+) -> App<impl ServiceFactory<ServiceRequest, Config = (), Response = ServiceResponse, Error = Error, InitError = ()>> {
+    App::new()
+        .app_data(PayloadConfig::new(body_max_bytes))
+        .app_data(web::JsonConfig::default().limit(body_max_bytes))
+        .app_data(web::FormConfig::default().limit(body_max_bytes))
+        .default_service(web::to(unrouted))
+        .configure(|config| probe::routes(config, checks))
+        .configure(configure)
+        .wrap(from_fn(root::pass))
 }
 
 /// No route took the request: either the address doesn't exist, or it doesn't know the method.

@@ -5,11 +5,11 @@
 //! What the framework refuses by itself (an unread body, a method that isn't there) has no words yet; it gets the
 //! problem of its status.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use actix_web::http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage as _};
@@ -19,7 +19,24 @@ use tracing::{Instrument as _, Span, info_span};
 use crate::chance::{self, SystemRng};
 use crate::metrics::Histogram;
 use crate::problem::{self, Problem};
-use crate::propagation;
+use crate::{propagation, refusal};
+
+/// From the head of a request to the head of its answer: longer than a long poll, shorter than clients' patience.
+const SERVED_WITHIN: Duration = Duration::from_mins(1);
+
+/// The request took longer.
+#[derive(Debug, thiserror::Error)]
+#[error("the request took too long")]
+struct Slow;
+
+impl Slow {
+    #[expect(clippy::unused_self, reason = "every refusal has this method")]
+    fn problem(&self) -> Problem {
+        problem::TIMEOUT
+    }
+}
+
+refusal!(Slow);
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -46,7 +63,7 @@ pub(super) async fn pass(
     let method = known_method(request.method());
     let span = span(&request, &route, &id);
     request.extensions_mut().insert(RequestId(id.clone()));
-    let outcome = next.call(request).instrument(span.clone()).await;
+    let outcome = within(next.call(request)).instrument(span.clone()).await;
     let status = match &outcome {
         Ok(response) => response.status(),
         Err(error) => error.as_response_error().status_code(),
@@ -55,10 +72,18 @@ pub(super) async fn pass(
     let labels = [("method", method), ("route", &route), ("status", status.as_str())];
     DURATION.record(started.elapsed().as_secs_f64(), &labels);
     let mut response = worded(outcome?.map_into_boxed_body());
+    let headers = response.headers_mut();
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     if let Ok(value) = HeaderValue::from_str(&id) {
-        response.headers_mut().insert(REQUEST_ID, value);
+        headers.insert(REQUEST_ID, value);
     }
     Ok(response)
+}
+
+/// A sender that dribbles its body, or a handler that hangs, is let go; what it began is undone like after a crash.
+async fn within<R>(served: impl Future<Output = Result<R, Error>>) -> Result<R, Error> {
+    let outcome = tokio::time::timeout(SERVED_WITHIN, served).await;
+    outcome.unwrap_or_else(|_| Err(Slow.into()))
 }
 
 fn span(request: &ServiceRequest, route: &str, id: &str) -> Span {

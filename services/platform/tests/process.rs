@@ -1,10 +1,12 @@
-//! Telemetry is one a process, so its test has a process of its own.
+//! Telemetry and signals belong to a whole process, so their tests have one of their own.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::process::{Command, id};
 use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
+use platform::lifecycle::{Ended, Lifecycle};
 use platform::metrics::Counter;
 use platform::telemetry::{self, Telemetry};
 
@@ -77,4 +79,33 @@ async fn what_was_done_reaches_the_collector() {
         "{bodies:?}"
     );
     assert!(bodies["/v1/metrics"].contains("tried_total"), "{bodies:?}");
+}
+
+#[tokio::test]
+async fn a_signal_stops_softly_and_a_second_one_cuts() {
+    let lifecycle = Lifecycle::new();
+    let stop = lifecycle.stop();
+    lifecycle.spawn("stubborn", async move {
+        stop.soft().await;
+        signal("INT");
+        stop.hard().await;
+        Ok::<_, std::convert::Infallible>(())
+    });
+    let watching = lifecycle.clone();
+    let running = tokio::spawn(async move { watching.run_until_stopped().await });
+    // The handlers stand once the task has run up to its first wait.
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    signal("TERM");
+    let ended = tokio::time::timeout(Duration::from_secs(5), running).await;
+    assert_eq!(ended.unwrap().unwrap().unwrap(), Ended::Asked);
+}
+
+fn signal(name: &str) {
+    assert!(
+        Command::new("kill")
+            .args(["-s", name, &id().to_string()])
+            .status()
+            .unwrap()
+            .success()
+    );
 }
