@@ -1,0 +1,129 @@
+//! What a client business was sent: ids, digests and counts, no person.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use domain::id::{RequestId, TaskId};
+
+/// What is known of one task's deliveries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delivery {
+    /// The request.
+    pub request: RequestId,
+    /// SHA-256 of the body of the first delivery.
+    pub digest: [u8; 32],
+    /// How often it came with a good signature.
+    pub times: u32,
+    /// How often the work was done: never more than once.
+    pub effects: u32,
+    /// How many receipts were accepted by the router or given in an answer's body.
+    pub receipts: u32,
+    /// Whether the work is done, from the second delivery on.
+    pub done: bool,
+}
+
+/// Everything that it was sent.
+#[derive(Debug, Default)]
+pub struct Record {
+    seen: Mutex<Seen>,
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    deliveries: HashMap<TaskId, Delivery>,
+    refused: u32,
+    altered: u32,
+    refused_receipts: u32,
+}
+
+/// Whether a delivery is the first of its task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Noted {
+    First,
+    Again { done: bool },
+}
+
+impl Record {
+    /// What is known of a task.
+    #[must_use]
+    pub fn delivery(&self, task: TaskId) -> Option<Delivery> {
+        self.lock().deliveries.get(&task).cloned()
+    }
+
+    /// All tasks that came, with what is known of them.
+    #[must_use]
+    pub fn deliveries(&self) -> Vec<(TaskId, Delivery)> {
+        self.lock()
+            .deliveries
+            .iter()
+            .map(|(task, delivery)| (*task, delivery.clone()))
+            .collect()
+    }
+
+    /// Webhooks whose signature, time or digest was wrong.
+    #[must_use]
+    pub fn refused(&self) -> u32 {
+        self.lock().refused
+    }
+
+    /// Deliveries whose bytes were not those of the task's first delivery.
+    #[must_use]
+    pub fn altered(&self) -> u32 {
+        self.lock().altered
+    }
+
+    /// Receipts that the router did not accept.
+    #[must_use]
+    pub fn refused_receipts(&self) -> u32 {
+        self.lock().refused_receipts
+    }
+
+    pub(crate) fn note(&self, task: TaskId, request: RequestId, digest: [u8; 32]) -> Noted {
+        let mut seen = self.lock();
+        let new = Delivery {
+            request,
+            digest,
+            times: 0,
+            effects: 0,
+            receipts: 0,
+            done: false,
+        };
+        let delivery = seen.deliveries.entry(task).or_insert(new);
+        delivery.times += 1;
+        let noted = if delivery.times == 1 {
+            Noted::First
+        } else {
+            Noted::Again { done: delivery.done }
+        };
+        if delivery.digest != digest {
+            seen.altered += 1;
+        }
+        noted
+    }
+
+    /// The work itself: done once however often the task comes.
+    pub(crate) fn work(&self, task: TaskId) {
+        if let Some(delivery) = self.lock().deliveries.get_mut(&task).filter(|delivery| !delivery.done) {
+            delivery.done = true;
+            delivery.effects += 1;
+        }
+    }
+
+    pub(crate) fn receipt(&self, task: TaskId) {
+        if let Some(delivery) = self.lock().deliveries.get_mut(&task) {
+            delivery.receipts += 1;
+        }
+    }
+
+    pub(crate) fn refuse(&self) {
+        self.lock().refused += 1;
+    }
+
+    pub(crate) fn refuse_receipt(&self) {
+        self.lock().refused_receipts += 1;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
