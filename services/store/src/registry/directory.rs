@@ -162,6 +162,12 @@ impl Directory {
             .max_by_key(|one| one.version)
     }
 
+    /// The newest edition of a controller's standing instructions, whatever it covers.
+    #[must_use]
+    pub fn latest_instruction(&self, controller: ControllerId) -> Option<&Instruction> {
+        self.instructions.get(&controller)?.iter().max_by_key(|one| one.version)
+    }
+
     /// The logged snapshot of the systems that hold a controller's data.
     #[must_use]
     pub fn snapshot(&self, controller: ControllerId) -> Option<&Snapshot> {

@@ -1,0 +1,393 @@
+//! What a file changes in the registry: computed and checked before anything is written.
+//!
+//! Things are found by their slug (an account by its channel, a key by its issuer and thumbprint). What is new gets
+//! an id, what differs is changed whole, what is the same is left out, so that applying a file twice does nothing.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use domain::id::{BindingId, ControllerId, InstructionId, KeyId, SystemId};
+use domain::person::IdentityKind;
+use domain::registration::{Binding, ConnectorKind, Controller, Instruction, InstructionMode, System};
+use evidence::jwk::Jwk;
+use jiff::Timestamp;
+use platform::chance::{self, Rng};
+use platform::secret::Secret;
+use platform::webhook;
+use store::registry::write::KeyEnd;
+use store::registry::{Directory, KeyState};
+use uuid::Uuid;
+
+use crate::file::{BindingEntry, ControllerEntry, File, InstructionEntry, KeyEntry, KeyWish, SystemEntry};
+
+mod check;
+
+/// Everything that a file changes.
+#[derive(Debug, Default)]
+pub struct Changes {
+    /// The registry's version that this was computed from.
+    pub version: i64,
+    /// New or changed, with the `whsk_` keys to be stored, if the file names some.
+    pub controllers: Vec<(Controller, Vec<Secret>)>,
+    /// Whose, slug, e-mail address.
+    pub contacts: Vec<(ControllerId, String, Secret)>,
+    /// New or changed.
+    pub bindings: Vec<Binding>,
+    /// New or changed, with the `whsec_` secrets to be stored, if there are some.
+    pub systems: Vec<(System, Vec<Secret>)>,
+    /// New keys.
+    pub keys: Vec<Key>,
+    /// Keys that end.
+    pub ended: Vec<(Key, KeyEnd)>,
+    /// New editions.
+    pub instructions: Vec<Instruction>,
+    /// What a person is shown.
+    pub lines: Vec<Line>,
+}
+
+/// A public key.
+#[derive(Debug, Clone)]
+pub struct Key {
+    /// Its id.
+    pub id: KeyId,
+    /// Whose it is.
+    pub controller: ControllerId,
+    /// The `iss` that may use it.
+    pub issuer: String,
+    /// The key.
+    pub jwk: Jwk,
+}
+
+/// One line of the difference: `+ system nablus-sweets/crm`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    /// What happens to it.
+    pub sign: Sign,
+    /// What it is, by its slug.
+    pub what: String,
+}
+
+/// What happens to a thing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sign {
+    /// It is new.
+    Added,
+    /// It changes.
+    Changed,
+    /// It ends.
+    Ended,
+}
+
+/// A mistake in a file: where, and what would be right.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{place}: {fault}")]
+pub struct Fault {
+    /// Which entry.
+    pub place: String,
+    /// What is wrong.
+    pub fault: String,
+}
+
+/// What computing a difference needs beside the file.
+pub struct Context<'c> {
+    /// The picture that the file is compared with.
+    pub directory: &'c Directory,
+    /// For the ids of what is new.
+    pub now: Timestamp,
+    /// For ids and for secrets that have to be made.
+    pub rng: &'c dyn Rng,
+    /// Opens stored secrets by their owner's id, to compare them.
+    pub stored_secrets: &'c dyn Fn(Uuid) -> Option<Vec<Secret>>,
+}
+
+/// Compares a file with the registry. All mistakes are told at once.
+pub fn diff(file: File, context: &Context<'_>) -> Result<Changes, Vec<Fault>> {
+    let mut differ = Differ::new(context);
+    file.controllers.into_iter().for_each(|entry| differ.controller(entry));
+    for contact in file.contacts {
+        let place = format!("contact {}/{}", contact.controller, contact.slug);
+        if let Some(controller) = differ.owner(&contact.controller, &place) {
+            differ.say(Sign::Changed, place);
+            differ.changes.contacts.push((controller, contact.slug, contact.email));
+        }
+    }
+    file.bindings.into_iter().for_each(|entry| differ.binding(entry));
+    file.systems.into_iter().for_each(|entry| differ.system(entry));
+    file.keys.into_iter().for_each(|entry| differ.key(entry));
+    file.instructions
+        .into_iter()
+        .for_each(|entry| differ.instruction(entry));
+    differ.finish()
+}
+
+struct Differ<'c> {
+    context: &'c Context<'c>,
+    /// Controllers by slug: those of the registry, and those of the file as it is read.
+    known: HashMap<String, Controller>,
+    changes: Changes,
+    faults: Vec<Fault>,
+}
+
+impl<'c> Differ<'c> {
+    fn new(context: &'c Context<'c>) -> Self {
+        let by_slug = |controller: &Controller| (controller.slug.clone(), controller.clone());
+        let changes = Changes {
+            version: context.directory.version(),
+            ..Changes::default()
+        };
+        Self {
+            context,
+            known: context.directory.controllers().map(by_slug).collect(),
+            changes,
+            faults: vec![],
+        }
+    }
+
+    fn controller(&mut self, entry: ControllerEntry) {
+        let place = format!("controller {}", entry.slug);
+        let known = self.known.get(&entry.slug).cloned();
+        let id = known
+            .as_ref()
+            .map_or_else(|| self.fresh(ControllerId::new), |known| known.id);
+        let (controller, keys) = check::controller(entry, id);
+        if let Err(fault) = check::terms(&controller).and_then(|()| check::signing_keys(&keys)) {
+            return self.fault(place, fault);
+        }
+        let same_keys = keys.is_empty() || self.same_secrets(id.uuid(), &keys);
+        match known {
+            Some(known) if known == controller && same_keys => return,
+            Some(_) => self.say(Sign::Changed, place),
+            None => self.say(Sign::Added, place),
+        }
+        self.known.insert(controller.slug.clone(), controller.clone());
+        self.changes
+            .controllers
+            .push((controller, if same_keys { vec![] } else { keys }));
+    }
+
+    fn binding(&mut self, entry: BindingEntry) {
+        let place = format!("binding {} {}", entry.channel, entry.account);
+        let Some(controller) = self.owner(&entry.controller, &place) else {
+            return;
+        };
+        let known = self
+            .context
+            .directory
+            .binding_of(entry.channel, &entry.account)
+            .cloned();
+        let id = known
+            .as_ref()
+            .map_or_else(|| self.fresh(BindingId::new), |known| known.id);
+        let binding = check::binding(entry, id, controller);
+        self.tell(known.as_ref(), &binding, place);
+        if known.as_ref() != Some(&binding) {
+            self.changes.bindings.push(binding);
+        }
+    }
+
+    fn system(&mut self, entry: SystemEntry) {
+        let place = format!("system {}/{}", entry.controller, entry.slug);
+        let Some(controller) = self.owner(&entry.controller, &place) else {
+            return;
+        };
+        let known = self.known_system(controller, &entry.slug);
+        let id = known
+            .as_ref()
+            .map_or_else(|| self.fresh(SystemId::new), |known| known.id);
+        let (system, secrets) = check::system(entry, id, controller);
+        if let Err(fault) = check::reach(&system).and_then(|()| check::secrets(&secrets)) {
+            return self.fault(place, fault);
+        }
+        let secrets = self.secrets_to_store(&system, secrets, known.is_none());
+        if known.as_ref() != Some(&system) || !secrets.is_empty() {
+            self.say(if known.is_some() { Sign::Changed } else { Sign::Added }, place);
+            self.changes.systems.push((system, secrets));
+        }
+    }
+
+    /// A new endpoint always has a secret: what the file doesn't give is made.
+    fn secrets_to_store(&self, system: &System, given: Vec<Secret>, new: bool) -> Vec<Secret> {
+        let signs = matches!(system.kind, ConnectorKind::Webhook | ConnectorKind::Notices);
+        match given.is_empty() {
+            true if new && signs => vec![webhook::generate_shared(self.context.rng)],
+            true => vec![],
+            false if self.same_secrets(system.id.uuid(), &given) => vec![],
+            false => given,
+        }
+    }
+
+    fn key(&mut self, entry: KeyEntry) {
+        let place = format!("key of {}", entry.controller);
+        let Some(controller) = self.owner(&entry.controller, &place) else {
+            return;
+        };
+        let own_issuer = self.known.get(&entry.controller).map(|known| known.issuer.clone());
+        let issuer = entry.issuer.or(own_issuer).unwrap_or_default();
+        let jwk = match check::jwk(&entry.jwk) {
+            Ok(jwk) => jwk,
+            Err(fault) => return self.fault(place, fault),
+        };
+        let place = format!("key {issuer} {}", jwk.thumbprint());
+        let known = self.context.directory.key(&issuer, &jwk.thumbprint());
+        let id = known.map_or_else(|| self.fresh(KeyId::new), |known| known.id);
+        let key = Key {
+            id,
+            controller,
+            issuer,
+            jwk,
+        };
+        match (known.map(|known| known.state), entry.state) {
+            (None, KeyWish::Active) => {
+                self.say(Sign::Added, place);
+                self.changes.keys.push(key);
+            }
+            (Some(KeyState::Active), KeyWish::Retired) => self.end(key, KeyEnd::Retired, place),
+            (Some(KeyState::Active | KeyState::Retired), KeyWish::Revoked) => self.end(key, KeyEnd::Revoked, place),
+            (Some(KeyState::Active), KeyWish::Active)
+            | (Some(KeyState::Retired), KeyWish::Retired)
+            | (Some(KeyState::Revoked), KeyWish::Revoked) => {}
+            (None, _) => self.fault(place, "it was never registered, so it can't end"),
+            (Some(_), _) => self.fault(place, "it has ended, and a key that ended never begins again"),
+        }
+    }
+
+    fn end(&mut self, key: Key, how: KeyEnd, place: String) {
+        self.say(Sign::Ended, place);
+        self.changes.ended.push((key, how));
+    }
+
+    fn instruction(&mut self, entry: InstructionEntry) {
+        let place = format!("instruction of {}", entry.controller);
+        let Some(controller) = self.owner(&entry.controller, &place) else {
+            return;
+        };
+        let regime = self.known.get(&entry.controller).map(|known| known.regime.clone());
+        if entry.mode == InstructionMode::DeclineWithNotice && regime.as_deref() != Some("ccpa") {
+            return self.fault(
+                place,
+                "`decline_with_notice` is a service provider's answer under `ccpa` only",
+            );
+        }
+        let known = self.context.directory.latest_instruction(controller);
+        let same = |known: &Instruction| {
+            known.mode == entry.mode && known.rights == entry.rights && known.approver == entry.approver
+        };
+        if known.is_some_and(same) {
+            return;
+        }
+        self.say(if known.is_some() { Sign::Changed } else { Sign::Added }, place);
+        let version = known.map_or(0, |known| known.version) + 1;
+        let (mode, rights, approver) = (entry.mode, entry.rights, entry.approver);
+        self.instruct(Instruction {
+            id: self.fresh(InstructionId::new),
+            controller,
+            version,
+            mode,
+            rights,
+            approver,
+        });
+    }
+
+    fn instruct(&mut self, instruction: Instruction) {
+        self.changes.instructions.push(instruction);
+    }
+
+    /// Every controller has an instruction from its first day: without one of its own it is only told.
+    fn finish(mut self) -> Result<Changes, Vec<Fault>> {
+        let instructed = |changes: &Changes, id| changes.instructions.iter().any(|one| one.controller == id);
+        let lacking: Vec<ControllerId> = self
+            .changes
+            .controllers
+            .iter()
+            .map(|(controller, _)| controller.id)
+            .filter(|id| self.context.directory.latest_instruction(*id).is_none() && !instructed(&self.changes, *id))
+            .collect();
+        for controller in lacking {
+            let id = self.fresh(InstructionId::new);
+            let mode = InstructionMode::ForwardOnly;
+            let approver = "default of the processing contract".to_owned();
+            self.instruct(Instruction {
+                id,
+                controller,
+                version: 1,
+                mode,
+                rights: vec![],
+                approver,
+            });
+        }
+        if self.faults.is_empty() {
+            Ok(self.changes)
+        } else {
+            Err(self.faults)
+        }
+    }
+
+    fn known_system(&self, controller: ControllerId, slug: &str) -> Option<System> {
+        let systems = self.context.directory.systems_of(controller);
+        systems.into_iter().find(|system| system.slug == slug).cloned()
+    }
+
+    fn same_secrets(&self, owner: Uuid, given: &[Secret]) -> bool {
+        let stored = (self.context.stored_secrets)(owner).unwrap_or_default();
+        let texts = |secrets: &[Secret]| secrets.iter().map(|one| one.expose().to_owned()).collect::<Vec<_>>();
+        texts(&stored) == texts(given)
+    }
+
+    fn owner(&mut self, slug: &str, place: &str) -> Option<ControllerId> {
+        let id = self.known.get(slug).map(|controller| controller.id);
+        if id.is_none() {
+            self.fault(place.to_owned(), format!("no controller has the slug `{slug}`"));
+        }
+        id
+    }
+
+    fn fresh<T>(&self, make: impl Fn(Timestamp, [u8; 10]) -> T) -> T {
+        make(self.context.now, chance::bytes(self.context.rng))
+    }
+
+    fn tell<T: PartialEq>(&mut self, known: Option<&T>, wanted: &T, place: String) {
+        match known {
+            Some(known) if known == wanted => {}
+            Some(_) => self.say(Sign::Changed, place),
+            None => self.say(Sign::Added, place),
+        }
+    }
+
+    fn say(&mut self, sign: Sign, what: String) {
+        self.changes.lines.push(Line { sign, what });
+    }
+
+    fn fault(&mut self, place: String, fault: impl Into<String>) {
+        self.faults.push(Fault {
+            place,
+            fault: fault.into(),
+        });
+    }
+}
+
+impl Changes {
+    /// Whether the file says only what the registry holds already.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.lines.is_empty()
+    }
+}
+
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sign = match self.sign {
+            Sign::Added => '+',
+            Sign::Changed => '~',
+            Sign::Ended => '-',
+        };
+        write!(f, "{sign} {}", self.what)
+    }
+}
+
+/// Whether the registry could hold a system of this kind of identity.
+fn known_kind(kind: &str) -> bool {
+    kind.parse::<IdentityKind>().is_ok()
+}
+
+#[cfg(test)]
+mod tests;
