@@ -4,6 +4,8 @@
 //! in a list that a test prepares on each engine, and functions that take a [`Tx`](platform::db::Tx) where they are
 //! part of something bigger. Nothing here decides: `domain` decides, services do, this remembers.
 
+pub mod entries;
+pub mod outbox;
 pub mod registry;
 
 use platform::db::{Db, Migrations, Statement};
@@ -37,7 +39,7 @@ impl Store {
 /// Every statement of this crate, module by module, for the test that prepares them.
 #[must_use]
 pub fn statements() -> Vec<&'static Statement> {
-    let modules: &[&[&'static [Statement]]] = &[registry::ALL];
+    let modules: &[&[&'static [Statement]]] = &[entries::ALL, outbox::ALL, registry::ALL];
     modules.iter().copied().flatten().copied().flatten().collect()
 }
 

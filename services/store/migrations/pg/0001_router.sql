@@ -56,6 +56,7 @@ CREATE TABLE signing_key (
     changed_at BIGINT NOT NULL,
     UNIQUE (issuer, kid)
 );
+CREATE INDEX signing_key_pending ON signing_key (entry) WHERE state = 'pending';
 
 CREATE TABLE instruction (
     id UUID PRIMARY KEY,
@@ -67,6 +68,7 @@ CREATE TABLE instruction (
     changed_at BIGINT NOT NULL,
     UNIQUE (controller, version)
 );
+CREATE INDEX instruction_pending ON instruction (entry) WHERE state = 'pending';
 
 CREATE TABLE registry_snapshot (
     id UUID PRIMARY KEY,
@@ -78,6 +80,7 @@ CREATE TABLE registry_snapshot (
     changed_at BIGINT NOT NULL
 );
 CREATE INDEX registry_snapshot_of ON registry_snapshot (controller, state);
+CREATE INDEX registry_snapshot_pending ON registry_snapshot (entry) WHERE state = 'pending';
 
 -- Bearer tokens: the digest opens, the token itself is shown once and never stored.
 CREATE TABLE token (
@@ -157,7 +160,7 @@ CREATE TABLE entry (
     controller UUID NOT NULL,
     request UUID,
     type BIGINT NOT NULL,
-    bytes BYTEA NOT NULL,
+    message BYTEA NOT NULL,                 -- as it goes out on the bus, the entry's bytes within; the same on every sending
     created_at BIGINT NOT NULL,
     resend_at BIGINT NOT NULL,
     resent BIGINT NOT NULL

@@ -1,0 +1,131 @@
+//! What happens when the ledger says that it holds entries.
+//!
+//! A receipt learns its place in the log; what waited for its entry takes effect, and what it replaces ends; the
+//! entries go. All of it may happen twice, and then changes nothing the second time.
+
+use domain::id::EntryId;
+use platform::db::{Args, DbError, Statement, Tx};
+
+/// The first announcement is kept: a later one of the same entry names the same index and a larger tree.
+const PLACE_RECEIPTS: Statement = Statement {
+    name: "entries_place_receipts",
+    pg: "UPDATE receipt SET log_index = logged.index, log_size = $3 \
+         FROM UNNEST($1::uuid[], $2::int8[]) AS logged (entry, index) \
+         WHERE receipt.entry = logged.entry AND receipt.log_index IS NULL",
+    lite: "UPDATE receipt SET log_index = logged.value ->> 1, log_size = $2 FROM json_each($1) AS logged \
+           WHERE receipt.entry = unhex(logged.value ->> 0) AND receipt.log_index IS NULL",
+};
+
+const PENDING: Statement = Statement {
+    name: "entries_pending",
+    pg: "SELECT 1::int8 FROM signing_key WHERE state = 'pending' AND entry = ANY($1) UNION ALL \
+         SELECT 1::int8 FROM instruction WHERE state = 'pending' AND entry = ANY($1) UNION ALL \
+         SELECT 1::int8 FROM registry_snapshot WHERE state = 'pending' AND entry = ANY($1) LIMIT 1",
+    lite: "WITH logged AS MATERIALIZED (SELECT unhex(value ->> 0) AS entry FROM json_each($1)) \
+           SELECT 1 FROM signing_key WHERE state = 'pending' AND entry IN logged UNION ALL \
+           SELECT 1 FROM instruction WHERE state = 'pending' AND entry IN logged UNION ALL \
+           SELECT 1 FROM registry_snapshot WHERE state = 'pending' AND entry IN logged LIMIT 1",
+};
+
+/// Taken first, as everybody does who changes the registry, so that two changes wait for each other in one order.
+const BUMP: Statement = Statement::both("entries_bump", "UPDATE registry_version SET version = version + 1");
+
+const ACTIVATE_KEYS: Statement = Statement {
+    name: "entries_activate_keys",
+    pg: "UPDATE signing_key SET state = 'active' WHERE state = 'pending' AND entry = ANY($1)",
+    lite: "UPDATE signing_key SET state = 'active' WHERE state = 'pending' \
+           AND entry IN (SELECT unhex(value ->> 0) FROM json_each($1))",
+};
+
+const ACTIVATE_INSTRUCTIONS: Statement = Statement {
+    name: "entries_activate_instructions",
+    pg: "UPDATE instruction SET state = 'active' WHERE state = 'pending' AND entry = ANY($1)",
+    lite: "UPDATE instruction SET state = 'active' WHERE state = 'pending' \
+           AND entry IN (SELECT unhex(value ->> 0) FROM json_each($1))",
+};
+
+/// Whatever order the announcements come in, the newest active version is the one that stays.
+const REPLACE_INSTRUCTIONS: Statement = Statement::both(
+    "entries_replace_instructions",
+    "UPDATE instruction SET state = 'replaced' WHERE state = 'active' AND EXISTS \
+     (SELECT 1 FROM instruction AS newer WHERE newer.controller = instruction.controller \
+     AND newer.state = 'active' AND newer.version > instruction.version)",
+);
+
+const ACTIVATE_SNAPSHOTS: Statement = Statement {
+    name: "entries_activate_snapshots",
+    pg: "UPDATE registry_snapshot SET state = 'active' WHERE state = 'pending' AND entry = ANY($1)",
+    lite: "UPDATE registry_snapshot SET state = 'active' WHERE state = 'pending' \
+           AND entry IN (SELECT unhex(value ->> 0) FROM json_each($1))",
+};
+
+/// Ids grow with time, so the greatest is the newest.
+const REPLACE_SNAPSHOTS: Statement = Statement::both(
+    "entries_replace_snapshots",
+    "UPDATE registry_snapshot SET state = 'replaced' WHERE state = 'active' AND EXISTS \
+     (SELECT 1 FROM registry_snapshot AS newer WHERE newer.controller = registry_snapshot.controller \
+     AND newer.state = 'active' AND newer.id > registry_snapshot.id)",
+);
+
+const DELETE: Statement = Statement {
+    name: "entries_delete",
+    pg: "DELETE FROM entry WHERE id = ANY($1)",
+    lite: "DELETE FROM entry WHERE id IN (SELECT unhex(value ->> 0) FROM json_each($1))",
+};
+
+pub(super) const ALL: &[Statement] = &[
+    PLACE_RECEIPTS,
+    PENDING,
+    BUMP,
+    ACTIVATE_KEYS,
+    ACTIVATE_INSTRUCTIONS,
+    REPLACE_INSTRUCTIONS,
+    ACTIVATE_SNAPSHOTS,
+    REPLACE_SNAPSHOTS,
+    DELETE,
+];
+
+/// Whether the registry has changed by what was logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Activated {
+    /// Nothing waited for these entries.
+    Nothing,
+    /// A key, an instruction or a snapshot took effect; every process sees it with its next look.
+    Something,
+}
+
+/// Takes note of entries that the log holds: each with its leaf's index, under a tree of `size`.
+pub async fn logged(tx: &mut Tx, entries: &[(EntryId, i64)], size: i64) -> Result<Activated, DbError> {
+    if entries.is_empty() {
+        return Ok(Activated::Nothing);
+    }
+    let indices = entries.iter().map(|(_, index)| *index);
+    tx.execute(&PLACE_RECEIPTS, ids(entries).ints(indices).int(size))
+        .await?;
+    let pending = tx.fetch_optional(&PENDING, ids(entries)).await?.is_some();
+    if pending {
+        activate(tx, entries).await?;
+    }
+    tx.execute(&DELETE, ids(entries)).await?;
+    Ok(if pending {
+        Activated::Something
+    } else {
+        Activated::Nothing
+    })
+}
+
+async fn activate(tx: &mut Tx, entries: &[(EntryId, i64)]) -> Result<(), DbError> {
+    tx.execute(&BUMP, Args::new()).await?;
+    tx.execute(&ACTIVATE_KEYS, ids(entries)).await?;
+    if tx.execute(&ACTIVATE_INSTRUCTIONS, ids(entries)).await? > 0 {
+        tx.execute(&REPLACE_INSTRUCTIONS, Args::new()).await?;
+    }
+    if tx.execute(&ACTIVATE_SNAPSHOTS, ids(entries)).await? > 0 {
+        tx.execute(&REPLACE_SNAPSHOTS, Args::new()).await?;
+    }
+    Ok(())
+}
+
+fn ids(entries: &[(EntryId, i64)]) -> Args<'static> {
+    Args::new().uuids(entries.iter().map(|(entry, _)| entry.uuid()))
+}
