@@ -6,6 +6,7 @@ use std::process::{Command, id};
 use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
+use platform::egress::{Egress, EgressConfig, Limits};
 use platform::lifecycle::{Ended, Lifecycle};
 use platform::metrics::Counter;
 use platform::telemetry::{self, Telemetry};
@@ -98,6 +99,33 @@ async fn a_signal_stops_softly_and_a_second_one_cuts() {
     signal("TERM");
     let ended = tokio::time::timeout(Duration::from_secs(5), running).await;
     assert_eq!(ended.unwrap().unwrap().unwrap(), Ended::Asked);
+}
+
+/// Runs itself once more, in an environment with a proxy that isn't there.
+#[tokio::test]
+async fn a_proxy_in_the_environment_is_not_heeded() {
+    const PEER: &str = "TEST_PEER";
+    platform::install_crypto();
+    let Ok(url) = std::env::var(PEER) else {
+        let (url, _received) = collector();
+        let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let mut again = Command::new(std::env::current_exe().unwrap());
+        again
+            .args(["--exact", "a_proxy_in_the_environment_is_not_heeded"])
+            .env(PEER, url);
+        for name in ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"] {
+            again.env(name, format!("http://{closed}"));
+        }
+        assert!(again.output().unwrap().status.success());
+        return;
+    };
+    let config = EgressConfig {
+        trusted: vec!["127.0.0.1".parse().unwrap()],
+        ..EgressConfig::default()
+    };
+    let egress = Egress::new(&config, "Test/1").unwrap();
+    let answer = egress.post(&url, &[], *b"{}", Limits::default()).await.unwrap();
+    assert_eq!(answer.status, 200);
 }
 
 fn signal(name: &str) {
