@@ -7,7 +7,7 @@ import (
 
 const usage = `Usage:
   goverify FOLDER     verifies a checkpoint, an inclusion proof and a consistency proof; the folder holds
-                      vkey, checkpoint, checkpoint.old, consistency, proof.tlog-proof and leaf
+                      vkey, checkpoint, checkpoint.old, consistency, proof.tlog-proof, leaf and entry
   goverify vectors    prints the Merkle vectors that tests/vectors/merkle-go.json holds
 Exit: 0 all of it holds, 1 it does not, 2 the command is wrong.
 `

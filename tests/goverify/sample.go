@@ -5,6 +5,9 @@
 package main
 
 import (
+	"bytes"
+	"crypto/hmac"
+	"crypto/sha256"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -17,8 +20,13 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 )
 
-// Every entry's leaf has this many bytes: a tag of 17 and a commitment of 32.
-const leafBytes = 49
+// A leaf is this tag and HMAC-SHA256(salt, type ‖ controller ‖ number in its sequence ‖ SHA-256(entry)); the proof's
+// extra line opens it with the salt and the first three, of 1, 16 and 8 bytes.
+const (
+	leafTag      = "quittance/leaf/v1"
+	saltBytes    = 32
+	openingBytes = saltBytes + 1 + 16 + 8
+)
 
 // The files of a sample, by their names in its folder.
 const (
@@ -28,6 +36,7 @@ const (
 	fileConsistency   = "consistency"
 	fileProof         = "proof.tlog-proof"
 	fileLeaf          = "leaf"
+	fileEntry         = "entry"
 )
 
 // A sample is what the ledger wrote for us to judge: file name to bytes.
@@ -42,12 +51,12 @@ type proven struct {
 
 func readSample(folder string) (sample, error) {
 	s := sample{}
-	for _, name := range []string{fileKey, fileCheckpoint, fileOldCheckpoint, fileConsistency, fileProof, fileLeaf} {
-		bytes, err := os.ReadFile(filepath.Join(folder, name))
+	for _, name := range []string{fileKey, fileCheckpoint, fileOldCheckpoint, fileConsistency, fileProof, fileLeaf, fileEntry} {
+		content, err := os.ReadFile(filepath.Join(folder, name))
 		if err != nil {
 			return nil, err
 		}
-		s[name] = bytes
+		s[name] = content
 	}
 	return s, nil
 }
@@ -69,11 +78,18 @@ func (s sample) verify() (proven, error) {
 	if err := checkConsistency(s[fileConsistency], before, now); err != nil {
 		return proven{}, fmt.Errorf("%s: %w", fileConsistency, err)
 	}
-	index, size, err := checkInclusion(s[fileProof], s[fileLeaf], key)
+	p, err := parseProof(string(s[fileProof]))
 	if err != nil {
 		return proven{}, fmt.Errorf("%s: %w", fileProof, err)
 	}
-	return proven{now.origin, now.size, before.size, index, size}, nil
+	if err := p.opens(s[fileLeaf], s[fileEntry]); err != nil {
+		return proven{}, fmt.Errorf("%s: %w", fileLeaf, err)
+	}
+	size, err := p.checkInclusion(s[fileLeaf], key)
+	if err != nil {
+		return proven{}, fmt.Errorf("%s: %w", fileProof, err)
+	}
+	return proven{now.origin, now.size, before.size, p.index, size}, nil
 }
 
 // parseKey reads one verifier key, alone on its line, in the one way in which it is written.
@@ -137,55 +153,75 @@ func checkConsistency(file []byte, before, now checkpoint) error {
 	return tlog.CheckTree(hashes, now.size, now.root, before.size, before.root)
 }
 
-// checkInclusion reads a .tlog-proof and checks it on the leaf; it returns the leaf's index and the tree's size.
-func checkInclusion(file, leaf []byte, key note.Verifier) (index, size int64, err error) {
-	if len(leaf) != leafBytes {
-		return 0, 0, fmt.Errorf("a leaf of %d bytes", len(leaf))
-	}
-	index, hashes, signed, err := parseProof(string(file))
-	if err != nil {
-		return 0, 0, err
-	}
-	tree, err := openCheckpoint([]byte(signed), key)
-	if err != nil {
-		return 0, 0, err
-	}
-	return index, tree.size, tlog.CheckRecord(hashes, tree.size, tree.root, index, tlog.RecordHash(leaf))
+// A proof is what a .tlog-proof file holds.
+type proof struct {
+	extra  []byte
+	index  int64
+	hashes []tlog.Hash
+	signed string // the checkpoint
 }
 
-// parseProof splits a .tlog-proof into the leaf's index, the proof's hashes and the signed checkpoint. The optional
-// extra line is not authenticated by the format: only its form is looked at.
-func parseProof(file string) (index int64, hashes []tlog.Hash, signed string, err error) {
+// parseProof splits a .tlog-proof. The format does not authenticate the extra line; opens does.
+func parseProof(file string) (p proof, err error) {
 	head, signed, ok := strings.Cut(file, "\n\n")
 	if !ok {
-		return 0, nil, "", errors.New("no blank line before the checkpoint")
+		return p, errors.New("no blank line before the checkpoint")
 	}
+	p.signed = signed
 	version, rest, _ := strings.Cut(head+"\n", "\n")
 	if version != "c2sp.org/tlog-proof@v1" {
-		return 0, nil, "", fmt.Errorf("is of version %q", version)
+		return p, fmt.Errorf("is of version %q", version)
 	}
-	word, value, rest := parseLine(rest)
-	if word == "extra" {
-		if _, err := decode(value); err != nil {
-			return 0, nil, "", fmt.Errorf("extra: %w", err)
-		}
-		word, value, rest = parseLine(rest)
+	extra, rest, err := parseLine(rest, "extra")
+	if err != nil {
+		return p, err
 	}
-	if word != "index" {
-		return 0, nil, "", errors.New("no index line")
+	if p.extra, err = decode(extra); err != nil {
+		return p, err
 	}
-	if index, err = parseNumber(value); err != nil {
-		return 0, nil, "", err
+	index, rest, err := parseLine(rest, "index")
+	if err != nil {
+		return p, err
 	}
-	hashes, err = parseHashes(rest)
-	return index, hashes, signed, err
+	if p.index, err = parseNumber(index); err != nil {
+		return p, err
+	}
+	p.hashes, err = parseHashes(rest)
+	return p, err
 }
 
-// parseLine reads one line of a word and its value, and returns the rest.
-func parseLine(text string) (word, value, rest string) {
+// opens says whether the extra line and the entry lead to the leaf.
+func (p proof) opens(leaf, entry []byte) error {
+	if len(p.extra) != openingBytes {
+		return fmt.Errorf("an opening of %d bytes", len(p.extra))
+	}
+	digest := sha256.Sum256(entry)
+	commitment := hmac.New(sha256.New, p.extra[:saltBytes])
+	commitment.Write(p.extra[saltBytes:])
+	commitment.Write(digest[:])
+	if !bytes.Equal(leaf, commitment.Sum([]byte(leafTag))) {
+		return errors.New("is not what the entry and the proof's extra line commit to")
+	}
+	return nil
+}
+
+// checkInclusion says in a tree of which size the leaf is.
+func (p proof) checkInclusion(leaf []byte, key note.Verifier) (int64, error) {
+	tree, err := openCheckpoint([]byte(p.signed), key)
+	if err != nil {
+		return 0, err
+	}
+	return tree.size, tlog.CheckRecord(p.hashes, tree.size, tree.root, p.index, tlog.RecordHash(leaf))
+}
+
+// parseLine reads one line of a word and its value, and returns the value and the rest.
+func parseLine(text, word string) (value, rest string, err error) {
 	line, rest, _ := strings.Cut(text, "\n")
-	word, value, _ = strings.Cut(line, " ")
-	return word, value, rest
+	found, value, _ := strings.Cut(line, " ")
+	if found != word {
+		return "", "", fmt.Errorf("%q where %q is due", found, word)
+	}
+	return value, rest, nil
 }
 
 // parseHashes reads one hash a line.
@@ -206,14 +242,14 @@ func parseHashes(text string) ([]tlog.Hash, error) {
 }
 
 func parseHash(text string) (hash tlog.Hash, err error) {
-	bytes, err := decode(text)
+	decoded, err := decode(text)
 	if err != nil {
 		return hash, err
 	}
-	if len(bytes) != tlog.HashSize {
-		return hash, fmt.Errorf("a hash of %d bytes", len(bytes))
+	if len(decoded) != tlog.HashSize {
+		return hash, fmt.Errorf("a hash of %d bytes", len(decoded))
 	}
-	copy(hash[:], bytes)
+	copy(hash[:], decoded)
 	return hash, nil
 }
 
@@ -231,12 +267,12 @@ func parseNumber(text string) (int64, error) {
 
 // decode takes standard base64 in its one canonical form: the decoder alone would skip line ends and stray bits.
 func decode(text string) ([]byte, error) {
-	bytes, err := base64.StdEncoding.DecodeString(text)
+	decoded, err := base64.StdEncoding.DecodeString(text)
 	if err != nil {
 		return nil, err
 	}
-	if base64.StdEncoding.EncodeToString(bytes) != text {
+	if base64.StdEncoding.EncodeToString(decoded) != text {
 		return nil, errors.New("base64 that is not written canonically")
 	}
-	return bytes, nil
+	return decoded, nil
 }

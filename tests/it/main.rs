@@ -1,4 +1,6 @@
 //! The journeys and rules that cross a service boundary, in one binary.
 
 mod architecture;
+mod merkle;
 mod parts;
+mod second_opinion;
