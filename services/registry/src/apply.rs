@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::id::{ControllerId, EntryId, MessageId};
+use domain::id::{ControllerId, EntryId};
 use domain::registration::System;
 use evidence::digest::ContentDigest;
 use evidence::entry::body::{self, Body, KeyChange};
@@ -107,7 +107,10 @@ impl Registrar {
             Box::pin(async move { rows.write(tx, version, now).await })
         });
         match outcome.await {
-            Ok(Bumped::Fits) => Ok(Applied { entries: rows.entry_ids(), made: made(changes) }),
+            Ok(Bumped::Fits) => Ok(Applied {
+                entries: rows.entry_ids(),
+                made: made(changes),
+            }),
             Ok(Bumped::Stale) => Err(RegistryError::Stale),
             Err(error) if error.is_refusal() => Err(RegistryError::InFlight),
             Err(error) => Err(error.into()),
@@ -144,7 +147,8 @@ impl Registrar {
             rows.contacts.push((*controller, slug.clone(), sealed));
         }
         for (system, secrets) in &changes.systems {
-            rows.systems.push((system.clone(), self.seal(system.id.uuid(), secrets)?));
+            rows.systems
+                .push((system.clone(), self.seal(system.id.uuid(), secrets)?));
         }
         rows.bindings.clone_from(&changes.bindings);
         self.add_keys(&mut rows, changes, now);
@@ -209,17 +213,31 @@ impl Registrar {
         let whole = serde_json::to_string(&systems).expect("registrations are JSON");
         let digest = ContentDigest::of(whole.as_bytes());
         let listed = systems.iter().map(listed).collect::<Result<Vec<_>, _>>()?;
-        let told = Body::RegistrySnapshot(body::RegistrySnapshot { digest, systems: listed });
+        let told = Body::RegistrySnapshot(body::RegistrySnapshot {
+            digest,
+            systems: listed,
+        });
         let entry = self.entry(rows, controller, told, now);
-        rows.snapshots.push(NewSnapshot { entry, controller, digest: digest.0, body: whole });
+        rows.snapshots.push(NewSnapshot {
+            entry,
+            controller,
+            digest: digest.0,
+            body: whole,
+        });
         Ok(())
     }
 
     fn entry(&self, rows: &mut Rows, controller: ControllerId, told: Body, now: Timestamp) -> EntryId {
         let id = EntryId::new(now, chance::bytes(&*self.rng));
-        let entry = Entry { id, controller, request: None, at: now, body: told };
+        let entry = Entry {
+            id,
+            controller,
+            request: None,
+            at: now,
+            body: told,
+        };
         let message = LedgerEntry {
-            message_id: MessageId::new(now, chance::bytes(&*self.rng)),
+            message_id: entries::message_id(id),
             occurred_at: now,
             entry: id,
             entry_type: entry.entry_type() as u8,
@@ -233,7 +251,6 @@ impl Registrar {
             request: None,
             kind: i64::from(message.entry_type),
             message: message.encode(),
-            bytes: message.content,
         });
         id
     }
@@ -296,19 +313,34 @@ fn scope(changes: &Changes, directory: &Directory, controller: ControllerId) -> 
     let holds = |system: &System| {
         system.controller == controller || Some(system.controller) == operators && system.owner == Operator
     };
-    let changed: BTreeSet<_> = changes.systems.iter().map(|(system, _)| system.id).collect();
-    let kept = directory.systems_for(controller).into_iter().filter(|system| !changed.contains(&system.id));
-    let new = changes.systems.iter().map(|(system, _)| system).filter(|system| holds(system));
+    let replaced: BTreeSet<_> = changes.systems.iter().map(|(system, _)| system.id).collect();
+    let kept = directory
+        .systems_for(controller)
+        .into_iter()
+        .filter(|system| !replaced.contains(&system.id));
+    let new = changes
+        .systems
+        .iter()
+        .map(|(system, _)| system)
+        .filter(|system| holds(system));
     kept.chain(new.cloned()).collect()
 }
 
 fn operator(changes: &Changes, directory: &Directory) -> Option<ControllerId> {
-    let new = changes.controllers.iter().map(|(controller, _)| controller).find(|controller| controller.operator);
+    let new = changes
+        .controllers
+        .iter()
+        .map(|(controller, _)| controller)
+        .find(|controller| controller.operator);
     new.or(directory.operator()).map(|controller| controller.id)
 }
 
 fn listed(system: &System) -> Result<body::RegisteredSystem, RegistryError> {
-    let word = |product: &String| product.parse::<Word>().map_err(|_| RegistryError::Word(product.clone()));
+    let word = |product: &String| {
+        product
+            .parse::<Word>()
+            .map_err(|_| RegistryError::Word(product.clone()))
+    };
     Ok(body::RegisteredSystem {
         system: system.id,
         controller: system.controller,
@@ -327,7 +359,7 @@ fn key_event(key: &Key, event: KeyChange) -> Body {
         iss: key.issuer.clone(),
         kid: key.jwk.thumbprint(),
         event,
-        jwk: key.jwk.clone(),
+        jwk: key.jwk,
     })
 }
 
@@ -338,4 +370,132 @@ fn made(changes: &Changes) -> Vec<(String, Secret)> {
         secrets.first().map(|secret| (name, secret.clone()))
     };
     changes.systems.iter().filter_map(named).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use platform::chance::SeededRng;
+    use platform::clock::ManualClock;
+    use platform::db::{DbOptions, connect};
+    use platform::keyring::{self, Part};
+
+    use super::*;
+
+    const FILE: &str = r#"
+        [[controller]]
+        slug = "operator"
+        name = "The Operator"
+        regime = "gdpr"
+        zone = "Europe/Berlin"
+        country = "DE"
+        issuer = "https://operator.example"
+        operator = true
+
+        [[system]]
+        controller = "operator"
+        slug = "smart-reply"
+        owner = "operator"
+        url = "https://smart-reply.example/dsr"
+
+        [[controller]]
+        slug = "nablus-sweets"
+        name = "Nablus Sweets"
+        regime = "gdpr"
+        zone = "Asia/Hebron"
+        country = "PS"
+        issuer = "https://nablus-sweets.example"
+
+        [[contact]]
+        controller = "nablus-sweets"
+        slug = "privacy"
+        email = "privacy@nablus-sweets.example"
+
+        [[binding]]
+        controller = "nablus-sweets"
+        product = "smart-reply"
+        channel = "whatsapp"
+        account = "106540352242922"
+
+        [[key]]
+        controller = "nablus-sweets"
+        jwk = { kty = "OKP", crv = "Ed25519", x = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo" }
+    "#;
+
+    async fn registrar(folder: &Path) -> Registrar {
+        let url = format!("sqlite:{}", folder.join("router.db").display());
+        let db = connect(
+            &url,
+            &DbOptions {
+                max_connections: 1,
+                application: "test",
+            },
+        )
+        .await
+        .unwrap();
+        db.migrate(&store::MIGRATIONS).await.unwrap();
+        let rng: SharedRng = Arc::new(SeededRng::new(1));
+        let text = keyring::generate(Part::ALL, &*rng);
+        let keyring = Arc::new(Keyring::parse(&text, "test", Arc::clone(&rng)).unwrap());
+        let clock = ManualClock::at(Timestamp::from_second(1_800_000_000).unwrap());
+        Registrar {
+            store: Store::new(db),
+            keyring,
+            clock,
+            rng,
+        }
+    }
+
+    fn file(text: &str) -> File {
+        File::parse(text, Path::new("t.toml")).unwrap()
+    }
+
+    #[tokio::test]
+    async fn rows_and_entries_are_written_together() {
+        let folder = tempfile::tempdir().unwrap();
+        let registrar = registrar(folder.path()).await;
+        let (changes, directory) = registrar.propose(file(FILE)).await.unwrap();
+        let applied = registrar.apply(&changes, &directory).await.unwrap();
+        // Two instructions, one key, and a set of systems for each of the two controllers.
+        assert_eq!(applied.entries.len(), 5);
+        assert_eq!(
+            write::unlogged(registrar.store.db(), &applied.entries).await.unwrap(),
+            5
+        );
+
+        let (changes, directory) = registrar.propose(file(FILE)).await.unwrap();
+        assert_eq!(directory.controllers().count(), 2);
+        let client = directory.controller_by_slug("nablus-sweets").unwrap().id;
+        assert_eq!(
+            directory.systems_for(client).len(),
+            1,
+            "the operator's system holds its data"
+        );
+        let lines: Vec<String> = changes.lines.iter().map(ToString::to_string).collect();
+        // What is not logged yet is not in the picture, so it shows as new; the rest is the same.
+        assert!(
+            lines
+                .iter()
+                .all(|line| line.contains("key") || line.contains("contact")),
+            "{lines:?}"
+        );
+        assert!(matches!(
+            registrar.apply(&changes, &directory).await,
+            Err(RegistryError::InFlight)
+        ));
+    }
+
+    #[tokio::test]
+    async fn a_change_from_an_old_picture_is_refused_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let registrar = registrar(folder.path()).await;
+        let (first, directory) = registrar.propose(file(FILE)).await.unwrap();
+        let (second, _) = registrar.propose(file(FILE)).await.unwrap();
+        registrar.apply(&first, &directory).await.unwrap();
+        assert!(matches!(
+            registrar.apply(&second, &directory).await,
+            Err(RegistryError::Stale)
+        ));
+    }
 }

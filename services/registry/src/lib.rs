@@ -11,4 +11,4 @@ pub mod file;
 
 pub mod diff;
 
-//pub mod apply;
+pub mod apply;
