@@ -1,9 +1,9 @@
 //! The HTTP plumbing that every service shares.
 //!
 //! [`Server::build`] binds and reports its address, so that a test may ask for port 0; [`Server::run`] serves
-//! until the stop. Every request passes [`root`]: a span under the *route's pattern* (a raw path or query may hold
-//! a token), the caller's trace context and request id, figures, and a problem document for what the framework
-//! refuses by itself. [`probe`] answers `/healthz`, `/readyz` and `/metrics`.
+//! until the stop. Every request passes one middleware: a span under the *route's pattern* (a raw path or query may
+//! hold a token), the caller's trace context and request id, figures, and a problem document for what the framework
+//! refuses by itself. Probes answer `/healthz`, `/readyz` and `/metrics`.
 //! Stopping: no new connections, then the requests in hand are finished, or cut at the hard stop; the lifecycle
 //! alone listens to signals.
 
