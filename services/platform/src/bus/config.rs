@@ -12,6 +12,12 @@ use crate::secret::Secret;
 /// Twelve divides evenly over one, two, three, four, six or twelve consumers.
 const PARTITIONS: NonZeroU16 = NonZeroU16::new(12).expect("twelve is not zero");
 
+/// Room for the framing of the largest message, still within what brokers take.
+const FRAMED_BYTES_MAX: &str = "1040000";
+
+/// How often a member says how far it is behind; between two looks of whatever gathers figures.
+const LAG_EVERY_MS: &str = "10000";
+
 /// A cluster's bus.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -152,7 +158,6 @@ impl BusConfig {
         }
         let mut client = ClientConfig::new();
         client.set("bootstrap.servers", &self.brokers);
-        client.set("allow.auto.create.topics", "false");
         // A topic that is made late is found within this time.
         client.set("topic.metadata.refresh.interval.ms", "30000");
         self.security.apply(&mut client);
@@ -165,6 +170,7 @@ impl BusConfig {
         let mut client = self.client()?;
         client.set("enable.idempotence", "true").set("acks", "all");
         client.set("message.timeout.ms", self.timing.publish_ms.to_string());
+        client.set("message.max.bytes", FRAMED_BYTES_MAX);
         client.set("linger.ms", self.timing.linger_ms.to_string());
         client.set("compression.type", self.compression.as_str());
         // As Java's clients do it, so that equal keys meet in one partition whoever wrote them.
@@ -177,6 +183,8 @@ impl BusConfig {
         let mut client = self.client()?;
         client.set("group.id", format!("{}{group}", self.prefix));
         client.set("auto.offset.reset", "earliest");
+        client.set("allow.auto.create.topics", "false");
+        client.set("statistics.interval.ms", LAG_EVERY_MS);
         // Only what `commit` stored is committed, in the background: an explicit commit that meets a rebalance
         // makes librdkafka join again (its issue 4059).
         client
@@ -256,4 +264,54 @@ impl SaslMechanism {
 
 const fn partitions() -> NonZeroU16 {
     PARTITIONS
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn brokers_are_enough_and_unknown_keys_are_refused() {
+        let config: BusConfig = toml::from_str("brokers = 'a:9092,b:9092'").unwrap();
+        assert_eq!(
+            (config.partitions.get(), config.replication, config.prefix.as_str()),
+            (12, None, "")
+        );
+        assert_eq!(config.timing.publish_ms, 30_000);
+        let partial: BusConfig = toml::from_str("brokers = 'a:9092'\ntiming.session_ms = 6000").unwrap();
+        assert_eq!((partial.timing.session_ms, partial.timing.linger_ms), (6_000, 5));
+        for wrong in [
+            "",
+            "brokers = 'a'\nbroker = 'b'",
+            "brokers = 'a'\npartitions = 0",
+            "brokers = 'a'\ntiming.x = 1",
+        ] {
+            assert!(toml::from_str::<BusConfig>(wrong).is_err(), "{wrong}");
+        }
+        let empty: BusConfig = toml::from_str("brokers = ' '").unwrap();
+        assert!(matches!(empty.client(), Err(BusError::Config(_))));
+    }
+
+    /// librdkafka checks names and values when a client is made.
+    #[tokio::test]
+    async fn librdkafka_takes_every_setting() {
+        let logins = ["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"];
+        let settings = [
+            "instance = 'one'",
+            "compression = 'lz4'",
+            "compression = 'none'",
+            "group_protocol = 'consumer'",
+        ];
+        let logins = logins.map(|protocol| {
+            format!(
+                "security = {{ protocol = '{protocol}', mechanism = 'PLAIN', username = 'me', password = 'hidden' }}"
+            )
+        });
+        for setting in settings.into_iter().map(str::to_owned).chain(logins) {
+            let config: BusConfig = toml::from_str(&format!("brokers = '127.0.0.1:1'\n{setting}")).unwrap();
+            let bus = crate::bus::kafka(&config).unwrap();
+            assert!(bus.subscribe("g", &["t".into()]).await.is_ok(), "{setting}");
+            assert!(!format!("{bus:?}").contains("hidden"), "{setting}");
+        }
+    }
 }

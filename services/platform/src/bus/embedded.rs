@@ -463,6 +463,28 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread")]
+    async fn how_far_a_group_is_behind_is_told() {
+        let mut fixture = Fixture::new().await;
+        let mut member = join(&*fixture.bus, "behind", &["t"]).await;
+        publish(&*fixture.bus, vec![message("t", "k", "1"); 5]).await;
+        take(&mut *member, 2).await;
+        member.commit().await.unwrap();
+        // Each opening begins with a count.
+        fixture.reopen().await;
+        let told = |text: String| {
+            text.lines()
+                .any(|line| line.starts_with("bus_lag_messages{group=\"behind\"") && line.ends_with(" 3"))
+        };
+        for _ in 0..50 {
+            if told(crate::metrics::prometheus_text()) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("{}", crate::metrics::prometheus_text());
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
     async fn a_write_that_fails_is_told_and_the_next_works() {
         let fixture = Fixture::new().await;
         fixture.sql("ALTER TABLE message RENAME TO away").await;

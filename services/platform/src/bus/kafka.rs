@@ -15,7 +15,7 @@ use async_trait::async_trait;
 use rdkafka::ClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::Producer as _;
-use rdkafka::statistics::Statistics;
+use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
 use self::consumer::KafkaSubscription;
@@ -70,7 +70,9 @@ impl Bus for KafkaBus {
     async fn close(&self) {
         self.publisher.close().await;
         self.leaving.close();
-        self.leaving.wait().await;
+        if timeout(self.answer(), self.leaving.wait()).await.is_err() {
+            tracing::warn!("a reader could not say goodbye to its group, which will wait for its session to end");
+        }
     }
 }
 
@@ -92,8 +94,6 @@ impl fmt::Debug for KafkaBus {
 struct Context;
 
 impl ClientContext for Context {
-    fn stats(&self, _: Statistics) {}
-
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!(%error, reason, "librdkafka");
     }
@@ -229,5 +229,118 @@ mod tests {
         );
         publish(&*bus, vec![message("t", "k", "3")]).await;
         bus.close().await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn closes_in_time_though_the_brokers_are_away() {
+        let cluster = cluster(&["t"]);
+        let bus = open(&config(cluster.bootstrap_servers())).unwrap();
+        publish(&*bus, vec![message("t", "k", "1")]).await;
+        let mut member = join(&*bus, "g", &["t"]).await;
+        take(&mut *member, 1).await;
+        (1..=3).for_each(|broker| cluster.broker_down(broker).unwrap());
+        member.commit().await.unwrap();
+        drop(member);
+        // The commit that leaving waits for can't be answered any more.
+        timeout(Duration::from_secs(15), bus.close()).await.unwrap();
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn two_members_share_what_the_group_reads() {
+        let cluster = cluster(&["t"]);
+        let bus = open(&config(cluster.bootstrap_servers())).unwrap();
+        let mut first = join(&*bus, "g", &["t"]).await;
+        let numbered = |range: std::ops::Range<u32>| {
+            range
+                .map(|number| message("t", &number.to_string(), number.to_string()))
+                .collect::<Vec<_>>()
+        };
+        publish(&*bus, numbered(0..100)).await;
+        take(&mut *first, 100).await;
+        first.commit().await.unwrap();
+
+        // Both must ask: a rebalance goes through every member's `next`.
+        let mut second = join(&*bus, "g", &["t"]).await;
+        let [mut by_first, mut by_second] = [0, 0];
+        for round in 1_u32.. {
+            assert!(round < 60, "the second member got nothing");
+            publish(&*bus, numbered(100 * round..100 * round + 100)).await;
+            let wait = Duration::from_millis(200);
+            let (one, other) = tokio::join!(
+                tokio::time::timeout(wait, first.next(100)),
+                tokio::time::timeout(wait, second.next(100))
+            );
+            by_first += one.map_or(0, |received| received.unwrap().len());
+            by_second += other.map_or(0, |received| received.unwrap().len());
+            // What a revoked partition's messages would have stored is not an error.
+            first.commit().await.unwrap();
+            second.commit().await.unwrap();
+            if by_first > 0 && by_second > 0 {
+                break;
+            }
+        }
+    }
+
+    /// The same promises by Apache Kafka, whose address is in `QUITTANCE_TEST_KAFKA`.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn apache_kafka_keeps_the_promises_too() {
+        let Ok(brokers) = std::env::var("QUITTANCE_TEST_KAFKA") else {
+            eprintln!("QUITTANCE_TEST_KAFKA is not set: only the mock cluster was asked");
+            return;
+        };
+        for group_protocol in [GroupProtocol::Classic, GroupProtocol::Consumer] {
+            let run = crate::chance::bytes::<4>(&crate::chance::SystemRng::new());
+            let prefix = format!("test.{:08x}.", u32::from_be_bytes(run));
+            let config = BusConfig {
+                prefix,
+                group_protocol,
+                ..config(brokers.clone())
+            };
+            let bus = open(&config).unwrap();
+            makes_and_compares_topics(&*bus).await;
+            tokio::join!(
+                suite::carries_all_of_a_message(&*bus, "carries"),
+                suite::keeps_the_order_of_a_key(&*bus, "order", 2_500),
+                suite::redelivers_what_was_not_committed(&*bus, "redelivers"),
+                suite::loses_nothing_when_not_awaited(&*bus, "cancels"),
+                suite::refuses_only_what_is_too_large(&*bus, "large"),
+            );
+            bus.close().await;
+        }
+    }
+
+    async fn makes_and_compares_topics(bus: &dyn Bus) {
+        let spec = |name: &str| TopicSpec {
+            name: name.into(),
+            partitions: None,
+            retention_ms: 3_600_000,
+            config: vec![("cleanup.policy".into(), "delete".into())],
+        };
+        let wanted = ["carries", "order", "redelivers", "cancels", "large"].map(spec);
+        let all = |state: TopicState| vec![state; wanted.len()];
+        assert_eq!(
+            bus.topics(&wanted, TopicMode::Check).await.unwrap(),
+            all(TopicState::Missing)
+        );
+        assert_eq!(
+            bus.topics(&wanted, TopicMode::Create).await.unwrap(),
+            all(TopicState::Created)
+        );
+        assert_eq!(
+            bus.topics(&wanted, TopicMode::Create).await.unwrap(),
+            all(TopicState::Present)
+        );
+
+        let other = TopicSpec {
+            partitions: Some(6),
+            retention_ms: 1,
+            ..spec("order")
+        };
+        let states = bus.topics(&[other, spec("absent")], TopicMode::Check).await.unwrap();
+        let differences = vec![
+            "partitions is 4, wanted 6".into(),
+            "retention.ms is 3600000, wanted 1".into(),
+        ];
+        assert_eq!(states, [TopicState::Differs(differences), TopicState::Missing]);
     }
 }

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::clock::SharedClock;
+use crate::metrics::Gauge;
 
 pub use self::config::{BusConfig, Compression, GroupProtocol, SaslMechanism, Security, SecurityProtocol, Timing};
 
@@ -24,8 +25,8 @@ mod kafka;
 #[cfg(test)]
 mod suite;
 
-/// What Kafka's default `max.message.bytes` lets through, less room for headers and framing. The embedded bus
-/// keeps to it too, so that a message that works in one deployment works in the other.
+/// Kafka's brokers take 1,048,588 bytes unless told otherwise; the rest is room for framing. The embedded bus keeps
+/// to it too, so that a message that works in one deployment works in the other.
 pub const MESSAGE_BYTES_MAX: usize = 1_000_000;
 
 /// Opens the bus of a single process, a file that is made if it isn't there. Needs a tokio runtime.
@@ -38,6 +39,12 @@ pub async fn embedded(file: &Path, clock: SharedClock) -> Result<SharedBus, BusE
 pub fn kafka(config: &BusConfig) -> Result<SharedBus, BusError> {
     kafka::open(config)
 }
+
+/// How far the groups are behind, for whoever wants to be alarmed.
+static LAG: Gauge = Gauge::new(
+    "bus_lag_messages",
+    "Messages of a topic that have not taken effect in a group",
+);
 
 /// What is published: opaque bytes under a topic. No part of it may hold personal data, since a record can't
 /// be taken back from a broker.
@@ -181,6 +188,14 @@ impl Message {
             ))),
         }
     }
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a figure to look at, exact far beyond any backlog"
+)]
+fn report_lag(group: &str, topic: &str, messages: i64) {
+    LAG.set(messages as f64, &[("group", group), ("topic", topic)]);
 }
 
 /// Bytes are counted, not shown: they say nothing to a reader of a log.

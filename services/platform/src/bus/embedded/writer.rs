@@ -13,9 +13,9 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use sqlx::{Connection, SqliteConnection};
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Interval, MissedTickBehavior, interval};
 
-use super::super::{Message, PublishError};
+use crate::bus::{Message, PublishError, report_lag};
 use crate::clock::SharedClock;
 
 /// Calls that share a transaction. Past a few hundred the fsync is no longer what a message costs.
@@ -26,6 +26,9 @@ const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
 /// Rows that one step deletes: some 20 ms, so that a publisher hardly notices.
 const SWEEP_ROWS: i64 = 10_000;
+
+/// How often the groups' lag is counted; between two looks of whatever gathers figures.
+const LAG_EVERY: Duration = Duration::from_secs(10);
 
 /// What nobody reads is looked at less often: its limits are a week and many rows.
 const UNREAD_SWEEP_EVERY: Duration = Duration::from_mins(1);
@@ -61,6 +64,10 @@ const MOVE_CURSORS: &str = r#"
 
 const CURSORS: &str = r#"
     SELECT topic, seq FROM cursor WHERE "group" = $1 AND topic IN (SELECT value FROM json_each($2))"#;
+
+const LAG_OF_EACH: &str = r#"
+    SELECT "group", topic, (SELECT count(*) FROM message WHERE message.topic = cursor.topic AND message.seq > cursor.seq)
+    FROM cursor"#;
 
 const DELETE_READ: &str = "\
     DELETE FROM message WHERE seq IN ( \
@@ -143,9 +150,7 @@ impl Writer {
 
     /// Runs until the bus is closed or nobody is left who could ask for anything.
     pub(super) async fn run(mut self) {
-        let [mut read, mut unread] = [SWEEP_EVERY, UNREAD_SWEEP_EVERY].map(interval);
-        read.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        unread.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let [mut read, mut unread, mut lag] = [SWEEP_EVERY, UNREAD_SWEEP_EVERY, LAG_EVERY].map(every);
         let mut jobs = Vec::with_capacity(JOBS_MAX);
         loop {
             tokio::select! {
@@ -155,6 +160,7 @@ impl Writer {
                 },
                 _ = read.tick() => complain(self.delete_read().await),
                 _ = unread.tick() => complain(self.delete_unread().await),
+                _ = lag.tick() => complain(self.count_lag().await),
             }
         }
         complain(self.connection.close().await);
@@ -246,6 +252,14 @@ impl Writer {
         }
         Ok(())
     }
+
+    async fn count_lag(&mut self) -> sqlx::Result<()> {
+        let lags: Vec<(String, String, i64)> = sqlx::query_as(LAG_OF_EACH).fetch_all(&mut self.connection).await?;
+        for (group, topic, lag) in lags {
+            report_lag(&group, &topic, lag);
+        }
+        Ok(())
+    }
 }
 
 impl Batch {
@@ -298,6 +312,13 @@ fn hex(bytes: &[u8]) -> String {
             write!(text, "{byte:02x}").expect("a String takes every write");
             text
         })
+}
+
+/// Late ticks are not made up for: they would only find less to do.
+fn every(period: Duration) -> Interval {
+    let mut interval = interval(period);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    interval
 }
 
 /// The other side may have stopped waiting, which is its right.

@@ -9,33 +9,45 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext, Rebalance, StreamConsumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message as _};
+use rdkafka::statistics::Statistics;
+use rdkafka::{ClientConfig, ClientContext};
 use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::task::TaskTracker;
 
-use super::Context;
-use crate::bus::{BusConfig, BusError, Message, Received, Subscription};
+use crate::bus::{BusConfig, BusError, Message, Received, Subscription, report_lag};
 
 /// How long the first message waits for others: those of the same fetch are there within it.
 const LINGER: Duration = Duration::from_millis(2);
 
-type Consumer = StreamConsumer<Context>;
+type Consumer = StreamConsumer<Member>;
 
 pub(super) struct KafkaSubscription {
-    settings: ClientConfig,
-    prefix: String,
-    /// With the prefix.
-    topics: Vec<String>,
+    membership: Membership,
     /// `None` only while it is being dropped.
     consumer: Option<Consumer>,
     pending: Vec<Received>,
     /// The last offset returned of each topic (with the prefix) and partition, since the last commit.
     returned: BTreeMap<(String, i32), i64>,
     leaving: TaskTracker,
+}
+
+/// What it takes to join, and to join again.
+struct Membership {
+    settings: ClientConfig,
+    member: Member,
+    /// With the prefix.
+    topics: Vec<String>,
+}
+
+/// Who a consumer is to its group.
+#[derive(Clone)]
+struct Member {
+    group: String,
+    prefix: String,
 }
 
 impl KafkaSubscription {
@@ -45,13 +57,15 @@ impl KafkaSubscription {
         topics: &[String],
         leaving: TaskTracker,
     ) -> Result<Self, BusError> {
-        let settings = config.consumer(group)?;
-        let topics: Vec<String> = topics.iter().map(|topic| format!("{}{topic}", config.prefix)).collect();
+        let (group, prefix) = (group.to_owned(), config.prefix.clone());
+        let membership = Membership {
+            settings: config.consumer(&group)?,
+            topics: topics.iter().map(|topic| format!("{prefix}{topic}")).collect(),
+            member: Member { group, prefix },
+        };
         Ok(Self {
-            consumer: Some(join(&settings, &topics)?),
-            settings,
-            prefix: config.prefix.clone(),
-            topics,
+            consumer: Some(membership.join()?),
+            membership,
             pending: Vec::new(),
             returned: BTreeMap::new(),
             leaving,
@@ -104,7 +118,7 @@ impl KafkaSubscription {
             .consumer()
             .recv()
             .await
-            .map(|message| received(&message, &self.prefix));
+            .map(|message| received(&message, &self.membership.member.prefix));
         match received {
             Ok(received) => {
                 self.pending.push(received);
@@ -118,7 +132,7 @@ impl KafkaSubscription {
         let count = max.min(self.pending.len());
         let batch: Vec<Received> = self.pending.drain(..count).collect();
         for received in &batch {
-            let topic = format!("{}{}", self.prefix, received.message.topic);
+            let topic = format!("{}{}", self.membership.member.prefix, received.message.topic);
             self.returned.insert((topic, received.partition), received.offset);
         }
         batch
@@ -128,7 +142,7 @@ impl KafkaSubscription {
     /// it asks again keeps two of the same name from chasing each other.
     fn failed(&mut self, error: KafkaError) -> BusError {
         if self.consumer().client().fatal_error().is_some() {
-            match join(&self.settings, &self.topics) {
+            match self.membership.join() {
                 Ok(fresh) => {
                     self.leave();
                     self.consumer = Some(fresh);
@@ -156,21 +170,43 @@ impl Drop for KafkaSubscription {
     }
 }
 
-impl ConsumerContext for Context {
-    fn post_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
-        match rebalance {
-            Rebalance::Assign(partitions) => tracing::info!(count = partitions.count(), "partitions assigned"),
-            Rebalance::Revoke(partitions) => tracing::info!(count = partitions.count(), "partitions revoked"),
-            Rebalance::Error(error) => tracing::warn!(%error, "rebalance failed"),
+impl Membership {
+    fn join(&self) -> Result<Consumer, BusError> {
+        let consumer: Consumer = self.settings.create_with_context(self.member.clone())?;
+        let topics: Vec<&str> = self.topics.iter().map(String::as_str).collect();
+        consumer.subscribe(&topics)?;
+        Ok(consumer)
+    }
+}
+
+impl ClientContext for Member {
+    fn error(&self, error: KafkaError, reason: &str) {
+        // `next` returns it too.
+        tracing::debug!(%error, reason, group = self.group, "librdkafka");
+    }
+
+    /// Partitions that this member doesn't own count nothing here; their owners count them.
+    fn stats(&self, statistics: Statistics) {
+        for (topic, told) in &statistics.topics {
+            let behind = told
+                .partitions
+                .values()
+                .map(|partition| partition.consumer_lag_stored.max(0));
+            let topic = topic.strip_prefix(&self.prefix).unwrap_or(topic);
+            report_lag(&self.group, topic, behind.sum());
         }
     }
 }
 
-fn join(settings: &ClientConfig, topics: &[String]) -> Result<Consumer, BusError> {
-    let consumer: Consumer = settings.create_with_context(Context)?;
-    let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
-    consumer.subscribe(&topics)?;
-    Ok(consumer)
+impl ConsumerContext for Member {
+    fn post_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        let group = &self.group;
+        match rebalance {
+            Rebalance::Assign(to) => tracing::info!(group, partitions = to.count(), "partitions were assigned"),
+            Rebalance::Revoke(from) => tracing::info!(group, partitions = from.count(), "partitions were revoked"),
+            Rebalance::Error(error) => tracing::warn!(group, %error, "partitions could not be shared anew"),
+        }
+    }
 }
 
 /// Copied out, because a borrowed message holds on to the whole fetch that it came with.
