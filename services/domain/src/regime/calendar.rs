@@ -2,7 +2,7 @@
 //!
 //! Free days are data with sources: a table a country, with the years that it covers. A day that is missing from a
 //! table makes a date too early; a false one makes it illegally late. So where a law and a country disagree about a
-//! weekend, a day is free only if both say so ([`Calendar::under`]), and a controller's own days are for holidays
+//! weekend, a day is free only if both say so (`Calendar::under`), and a controller's own days are for holidays
 //! that the tables lack.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -2,8 +2,8 @@
 //!
 //! A chat text is an untrusted hint, and a request that nobody made destroys somebody's data: so only an explicit
 //! request counts, and a message in doubt is left to a person. A message is read in the normal form ([`normal`]),
-//! sentence by sentence ([`text`]), against the words of a phrase book ([`book`]), which are configuration; what
-//! makes a phrase a request is decided in one place ([`reading`]). Commands such as `/delete_my_data` are requests
+//! sentence by sentence (`text`), against the words of a phrase book (`book`), which are configuration; what
+//! makes a phrase a request is decided in one place (`reading`). Commands such as `/delete_my_data` are requests
 //! when they are the whole message.
 
 pub mod normal;
