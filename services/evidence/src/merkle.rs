@@ -6,8 +6,9 @@
 //! does not depend on how large the tree is. [`verify`] is what a stranger runs: RFC 9162 §2.1.3.2 and §2.1.4.2,
 //! and nothing that knows about tiles.
 //!
-//! Hashing and index arithmetic are `tlog_tiles`'; its paths are not, since it writes those of Go's checksum
-//! database (`tile/8/0/…`) and not those of the specification ([`tile::TileId`]).
+//! Hashing and the order of nodes within a tile are `tlog_tiles`'. Its paths are not, since it writes those of Go's
+//! checksum database (`tile/8/0/…`) and not the specification's ([`tile::TileId`]); nor are its proofs, which would
+//! hash a tile's inner nodes again for each.
 
 use std::fmt;
 use std::str::FromStr;

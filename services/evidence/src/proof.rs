@@ -284,6 +284,34 @@ mod tests {
         ));
     }
 
+    /// Each character of the file and each byte of the entry counts, whatever it is changed to.
+    #[test]
+    fn each_changed_character_is_seen() {
+        let (bytes, proof, policy) = logged();
+        let text = proof.to_string().into_bytes();
+        let holds = |bytes: &[u8], text: &[u8]| {
+            let file = std::str::from_utf8(text).ok().and_then(|text| text.parse().ok());
+            file.is_some_and(|proof| verify_proof(bytes, &proof, &policy).is_ok())
+        };
+        assert!(holds(&bytes, &text));
+        for place in 0..text.len() {
+            for other in *b"A0\n" {
+                let mut bent = text.clone();
+                bent[place] = other;
+                assert!(
+                    bent == text || !holds(&bytes, &bent),
+                    "{place}: {}",
+                    char::from(text[place])
+                );
+            }
+        }
+        for place in 0..bytes.len() {
+            let mut bent = bytes.clone();
+            bent[place] ^= 1;
+            assert!(!holds(&bent, &text), "{place}");
+        }
+    }
+
     #[test]
     fn a_proof_file_has_one_spelling() {
         let text = logged().1.to_string();

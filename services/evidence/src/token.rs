@@ -151,7 +151,7 @@ impl VerifiedReceipt {
     /// SHA-256 over what is said, without who signed it when: equal for a client that signs the same again under the
     /// same `jti`, and different for one that takes it back.
     #[must_use]
-    pub fn statement_digest(&self) -> [u8; 32] {
+    pub fn report_digest(&self) -> [u8; 32] {
         sha256(format!("{}\n{}", self.request, report::payload(&self.report)).as_bytes())
     }
 }

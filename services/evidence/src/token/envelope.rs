@@ -71,6 +71,12 @@ impl<'a> Unverified<'a> {
         &self.kid
     }
 
+    /// For whom it claims to be (`aud`).
+    #[must_use]
+    pub fn audience(&self) -> &str {
+        &self.audience
+    }
+
     /// The part that is signed, and the signature in base64url.
     pub(super) fn signed_part(&self) -> (&'a str, &'a str) {
         self.token.rsplit_once('.').unwrap_or_default()

@@ -564,7 +564,7 @@ fn every_report_reads_back() {
 fn the_same_said_again_is_told_from_something_else() {
     let digest = |claims: &Claims<'_>, completion: Completion| {
         let token = sign_report(claims, &Report::Completed(completion), &key(Algorithm::EdDsa));
-        verified(token, Algorithm::EdDsa).unwrap().statement_digest()
+        verified(token, Algorithm::EdDsa).unwrap().report_digest()
     };
     let later = Claims {
         issued_at: signed_at() + SignedDuration::from_secs(60),
