@@ -4,6 +4,9 @@
 //! in a list that a test prepares on each engine, and functions that take a [`Tx`](platform::db::Tx) where they are
 //! part of something bigger. Nothing here decides: `domain` decides, services do, this remembers.
 
+pub mod cases;
+pub mod receipts;
+
 pub mod entries;
 pub mod outbox;
 pub mod registry;
@@ -39,7 +42,7 @@ impl Store {
 /// Every statement of this crate, module by module, for the test that prepares them.
 #[must_use]
 pub fn statements() -> Vec<&'static Statement> {
-    let modules: &[&[&'static [Statement]]] = &[entries::ALL, outbox::ALL, registry::ALL];
+    let modules: &[&[&'static [Statement]]] = &[cases::ALL, receipts::ALL, entries::ALL, outbox::ALL, registry::ALL];
     modules.iter().copied().flatten().copied().flatten().collect()
 }
 
