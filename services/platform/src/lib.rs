@@ -15,6 +15,7 @@ pub mod webhook;
 pub mod bus;
 pub mod config;
 pub mod db;
+pub mod gather;
 pub mod lifecycle;
 
 pub mod egress;
