@@ -127,3 +127,6 @@ fn message(entry: EntryId, request: Option<RequestId>, value: Vec<u8>) -> Outbox
 fn micros(duration: Duration) -> i64 {
     i64::try_from(duration.as_micros()).expect("an hour at the most")
 }
+
+#[cfg(test)]
+mod tests;

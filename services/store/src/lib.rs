@@ -13,6 +13,8 @@ pub mod registry;
 
 use platform::db::{Db, Migrations, Statement};
 
+use crate::outbox::Waker;
+
 /// The schema's history on both engines.
 pub const MIGRATIONS: Migrations = Migrations { pg: &PG, lite: &LITE };
 
@@ -23,19 +25,27 @@ static LITE: sqlx::migrate::Migrator = sqlx::migrate!("migrations/lite");
 #[derive(Debug, Clone)]
 pub struct Store {
     db: Db,
+    waker: Waker,
 }
 
 impl Store {
     /// Takes a database whose schema was migrated or checked.
     #[must_use]
     pub fn new(db: Db) -> Self {
-        Self { db }
+        let waker = Waker::new();
+        Self { db, waker }
     }
 
     /// The database, for transactions that span modules.
     #[must_use]
     pub fn db(&self) -> &Db {
         &self.db
+    }
+
+    /// To be woken after each COMMIT that put messages into the outbox.
+    #[must_use]
+    pub fn waker(&self) -> &Waker {
+        &self.waker
     }
 }
 

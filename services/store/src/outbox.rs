@@ -1,18 +1,22 @@
 //! What goes out on the bus, written with the change that it tells of.
 //!
-//! A transaction that changes something puts its messages here, so that both are committed or neither; a relay
+//! A transaction that changes something puts its messages here, so that both are committed or neither; a [`Relay`]
 //! carries them to the bus and deletes what the bus has acknowledged. Each row belongs to a shard, a stable hash of
 //! its key, so that the messages of one key keep their order whichever process relays them.
 //!
 //! What carries correctness is that a row is deleted only after its acknowledgement: what *may* have been written is
 //! sent again under the same message id, and consumers know what they have seen.
 
+mod lease;
+mod relay;
+mod round;
 mod waker;
 
 use domain::id::MessageId;
 use platform::db::{Args, DbError, Statement, Tx};
 use platform::propagation;
 
+pub use relay::Relay;
 pub use waker::Waker;
 
 /// Sixteen shards: each is relayed by one process at a time, and sixteen processes are more than one database feeds.
@@ -32,7 +36,7 @@ const PUT: Statement = Statement {
            FROM json_each($1) WHERE true ON CONFLICT (id) DO NOTHING",
 };
 
-pub(crate) const ALL: &[&[Statement]] = &[&[PUT]];
+pub(crate) const ALL: &[&[Statement]] = &[&[PUT], lease::ALL, round::ALL];
 
 /// One message on its way.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,7 +93,8 @@ pub fn shard(key: &[u8]) -> i64 {
     i64::try_from((hash >> 32) % SHARDS.unsigned_abs()).expect("below sixteen")
 }
 
-/// Puts messages into the transaction of the change that they tell of. After its COMMIT, [`Waker::wake`].
+/// Puts messages into the transaction of the change that they tell of. After its COMMIT, [`Waker::wake`]
+/// the relays.
 pub async fn put(tx: &mut Tx, rows: &[OutboxRow]) -> Result<(), DbError> {
     if rows.is_empty() {
         return Ok(());
@@ -108,3 +113,6 @@ pub async fn put(tx: &mut Tx, rows: &[OutboxRow]) -> Result<(), DbError> {
 fn json(headers: &[(String, String)]) -> String {
     serde_json::to_string(headers).expect("pairs of texts are JSON")
 }
+
+#[cfg(test)]
+mod tests;
