@@ -10,6 +10,9 @@ pub mod receipts;
 pub mod entries;
 pub mod outbox;
 pub mod registry;
+pub mod requests;
+pub mod scope;
+pub mod sealed;
 
 use platform::db::{Db, Migrations, Statement};
 
@@ -52,7 +55,14 @@ impl Store {
 /// Every statement of this crate, module by module, for the test that prepares them.
 #[must_use]
 pub fn statements() -> Vec<&'static Statement> {
-    let modules: &[&[&'static [Statement]]] = &[cases::ALL, receipts::ALL, entries::ALL, outbox::ALL, registry::ALL];
+    let modules: &[&[&'static [Statement]]] = &[
+        cases::ALL,
+        receipts::ALL,
+        entries::ALL,
+        outbox::ALL,
+        registry::ALL,
+        requests::ALL,
+    ];
     modules.iter().copied().flatten().copied().flatten().collect()
 }
 

@@ -109,7 +109,7 @@ CREATE TABLE request (
     door TEXT NOT NULL,
     assurance TEXT NOT NULL,
     regime TEXT NOT NULL,
-    regime_version INTEGER NOT NULL,
+    regime_version TEXT NOT NULL,
     zone TEXT NOT NULL,
     received_at INTEGER NOT NULL,            -- starts the clock; never changes
     accepted_at INTEGER NOT NULL,
@@ -121,7 +121,8 @@ CREATE TABLE request (
     closed_at INTEGER
 ) STRICT;
 CREATE INDEX request_open ON request (stage, accepted_at) WHERE stage <> 'closed';
-CREATE INDEX request_of ON request (controller, accepted_at);
+-- Ids grow with time: one index serves both "whose" and "newest first".
+CREATE INDEX request_of ON request (controller, id);
 CREATE INDEX request_status ON request (status_digest);
 
 CREATE TABLE intake_counter (
