@@ -86,7 +86,7 @@ fn proofs(edge: &Edge, tiles: &Tiles, leaf: impl Fn(u64) -> Hash) {
     let proof = prove_inclusion(123_456, LEAVES, tiles).expect("all tiles are there");
     let (leaf, root) = (leaf(123_456), edge.root());
     let check = best(100, || {
-        verify_inclusion(123_456, LEAVES, leaf, root, &proof).expect("it holds")
+        verify_inclusion(123_456, LEAVES, leaf, root, &proof).expect("it holds");
     });
     println!("verify inclusion  {check:>12.2?} ({} steps)", proof.len());
 }
@@ -109,7 +109,7 @@ fn tokens(algorithm: Algorithm) {
                 UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, &point).verify(message.as_bytes(), &signature)
             }
         }
-        .expect("it holds")
+        .expect("it holds");
     });
     let share = 100.0 * alone.as_secs_f64() / whole.as_secs_f64();
     let rate = per_second(1, whole);

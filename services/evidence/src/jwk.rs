@@ -131,9 +131,11 @@ impl Jwk {
         key.on_curve()
     }
 
-    /// An Ed25519 key is checked when it verifies; a P-256 point off the curve must not even be stored.
+    /// A point off the curve verifies nothing, and one of small order verifies what anyone makes up: an owner who
+    /// registered it could disown every receipt.
     fn on_curve(self) -> Result<Self, JwkError> {
         match self {
+            Self::Ed25519 { x } if has_small_order(x) => Err(JwkError::Point),
             Self::Ed25519 { .. } => Ok(self),
             Self::P256 { .. } => match ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, self.point()) {
                 Ok(_) => Ok(self),
@@ -182,6 +184,44 @@ impl Jwk {
         }
     }
 }
+
+/// Whether eight times this point is nothing: the seven encodings of such `y`, whatever the sign of `x`.
+fn has_small_order(mut point: [u8; 32]) -> bool {
+    point[31] &= 0x7f;
+    let near_p = |low: u8| {
+        let mut y = [0xff; 32];
+        (y[0], y[31]) = (low, 0x7f);
+        y
+    };
+    let small = |low: u8| {
+        let mut y = [0; 32];
+        y[0] = low;
+        y
+    };
+    // 0 and 1, the same with p added, -1, and the two of order eight.
+    [
+        small(0),
+        small(1),
+        near_p(0xec),
+        near_p(0xed),
+        near_p(0xee),
+        ORDER_EIGHT[0],
+        ORDER_EIGHT[1],
+    ]
+    .contains(&point)
+}
+
+/// The `y` of the points of order eight, least byte first.
+const ORDER_EIGHT: [[u8; 32]; 2] = [
+    [
+        0x26, 0xe8, 0x95, 0x8f, 0xc2, 0xb2, 0x27, 0xb0, 0x45, 0xc3, 0xf4, 0x89, 0xf2, 0xef, 0x98, 0xf0, 0xd5, 0xdf,
+        0xac, 0x05, 0xd3, 0xc6, 0x33, 0x39, 0xb1, 0x38, 0x02, 0x88, 0x6d, 0x53, 0xfc, 0x05,
+    ],
+    [
+        0xc7, 0x17, 0x6a, 0x70, 0x3d, 0x4d, 0xd8, 0x4f, 0xba, 0x3c, 0x0b, 0x76, 0x0d, 0x10, 0x67, 0x0f, 0x2a, 0x20,
+        0x53, 0xfa, 0x2c, 0x39, 0xcc, 0xc6, 0x4e, 0xc7, 0xfd, 0x77, 0x92, 0xac, 0x03, 0x7a,
+    ],
+];
 
 fn coordinate(text: &str) -> Result<[u8; 32], JwkError> {
     let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| JwkError::Point)?;
@@ -320,6 +360,29 @@ mod tests {
         }
         assert_eq!(TokenKey::new(Algorithm::Es256, &[0; 32]).unwrap_err(), NotAKey);
         assert_eq!(TokenKey::new(Algorithm::Es256, &[255; 32]).unwrap_err(), NotAKey);
+    }
+
+    /// Under the neutral point, R = s·B is a signature of every message: this one was made without a key.
+    #[test]
+    fn refuses_points_that_let_anyone_sign() {
+        let base = { [&[0x58][..], &[0x66; 31]].concat() };
+        let forged = [&base[..], &[1], &[0; 31]].concat();
+        let mut neutral = [0; 32];
+        neutral[0] = 1;
+        let anyone = aws_lc_rs::signature::UnparsedPublicKey::new(&aws_lc_rs::signature::ED25519, neutral);
+        assert!(
+            anyone.verify(b"whatever is said", &forged).is_ok(),
+            "the primitive began to refuse it itself"
+        );
+        let parse = |x: [u8; 32]| Jwk::parse(&Jwk::Ed25519 { x }.required_members());
+        for x in [neutral, [0; 32], ORDER_EIGHT[0], ORDER_EIGHT[1]] {
+            let mut negative = x;
+            negative[31] |= 0x80;
+            assert!(matches!(
+                (parse(x), parse(negative)),
+                (Err(JwkError::Point), Err(JwkError::Point))
+            ));
+        }
     }
 
     #[test]

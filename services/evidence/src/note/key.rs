@@ -277,6 +277,22 @@ mod tests {
     }
 
     #[test]
+    fn a_witness_s_time_must_be_an_instant() {
+        use signed_note::Verifier as _;
+        let signer = NoteSigner::new(KeyType::Witness, "example.com/a", &[3; 32]).unwrap();
+        let signed_at = |seconds: i64| {
+            [
+                &seconds.to_be_bytes(),
+                signer.pair.sign(&cosigned(seconds, b"text\n")).as_ref(),
+            ]
+            .concat()
+        };
+        assert!(signer.key().verify(b"text\n", &signed_at(1_777_885_300)));
+        assert!(!signer.key().verify(b"text\n", &signed_at(i64::MAX)));
+        assert!(!signer.key().verify(b"text\n", &signed_at(-1)));
+    }
+
+    #[test]
     fn refuses_what_is_not_a_key() {
         let good = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW";
         let refused = |from: &str, to: &str| good.replacen(from, to, 1).parse::<NoteKey>().unwrap_err();
