@@ -218,6 +218,20 @@ pub struct Instruction {
 }
 
 impl Instruction {
+    /// What holds for a controller that has instructed us about nothing: forward only. It bears the controller's own
+    /// number and version 0, so that whatever must name an instruction can, and a reader sees that nobody gave it.
+    #[must_use]
+    pub fn default_of(controller: ControllerId) -> Self {
+        Self {
+            id: InstructionId::from_uuid(controller.uuid()),
+            controller,
+            version: 0,
+            mode: InstructionMode::ForwardOnly,
+            rights: vec![],
+            approver: "default".to_owned(),
+        }
+    }
+
     /// Whether it says anything about this right.
     #[must_use]
     pub fn covers(&self, right: Right) -> bool {

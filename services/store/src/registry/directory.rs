@@ -168,6 +168,13 @@ impl Directory {
         self.instructions.get(&controller)?.iter().max_by_key(|one| one.version)
     }
 
+    /// What holds for a right: the standing instruction that covers it, else the default, forward only.
+    #[must_use]
+    pub fn instruction_or_default(&self, controller: ControllerId, right: Right) -> Instruction {
+        let standing = self.instruction(controller, right).cloned();
+        standing.unwrap_or_else(|| Instruction::default_of(controller))
+    }
+
     /// The logged snapshot of the systems that hold a controller's data.
     #[must_use]
     pub fn snapshot(&self, controller: ControllerId) -> Option<&Snapshot> {
