@@ -9,16 +9,19 @@ use std::sync::Arc;
 
 use tokio::sync::{Mutex, mpsc, oneshot};
 
+/// An item, and where its caller waits.
+type Waiting<I, O> = (I, oneshot::Sender<O>);
+
 /// Where callers bring their items; cheap to clone.
 #[derive(Debug)]
 pub struct Callers<I, O> {
-    queue: mpsc::Sender<(I, oneshot::Sender<O>)>,
+    queue: mpsc::Sender<Waiting<I, O>>,
 }
 
 /// Where the worker takes them from; clones share the queue, so that one batch can be gathered while another commits.
 #[derive(Debug)]
 pub struct Work<I, O> {
-    queue: Arc<Mutex<mpsc::Receiver<(I, oneshot::Sender<O>)>>>,
+    queue: Arc<Mutex<mpsc::Receiver<Waiting<I, O>>>>,
     batch_max: usize,
 }
 
@@ -70,13 +73,11 @@ impl<I, O> Work<I, O> {
     pub async fn next(&self) -> Option<Batch<I, O>> {
         let mut waiting = Vec::with_capacity(self.batch_max);
         let mut queue = self.queue.lock().await;
-        match queue.recv_many(&mut waiting, self.batch_max).await {
-            0 => None,
-            _ => {
-                let (items, answers) = waiting.into_iter().unzip();
-                Some(Batch { items, answers })
-            }
+        if queue.recv_many(&mut waiting, self.batch_max).await == 0 {
+            return None;
         }
+        let (items, answers) = waiting.into_iter().unzip();
+        Some(Batch { items, answers })
     }
 
     /// Takes no more callers; those that wait already are still given out.
