@@ -14,7 +14,9 @@ use std::time::Duration;
 
 /// How long a part may take to be ready: a JVM starts in three seconds on a free core, and builds share the cores.
 pub(super) const READY: Duration = Duration::from_secs(90);
-/// Between two looks at whether it is.
+/// How long one may take to end when asked; what it has not written by then, a kill may lose.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Between two looks at whether it has.
 const LOOK: Duration = Duration::from_millis(50);
 
 const GUARD: &str = r#"read -r _; kill -KILL "$1" 2>/dev/null; sleep 1; rm -rf -- "$2""#;
@@ -54,12 +56,19 @@ impl Process {
         self.reap();
     }
 
-    /// Asks with `signal` (a name such as `INT`) and waits for the end.
+    /// Asks with `signal` (a name such as `INT`), and kills what has not ended by [`PATIENCE`].
     pub(super) fn stop(&mut self, signal: &str) {
         if self.running() {
             send(signal, self.id());
         }
-        self.reap();
+        let looks = PATIENCE.as_millis() / LOOK.as_millis();
+        for _ in 0..looks {
+            if !self.running() {
+                break;
+            }
+            std::thread::sleep(LOOK);
+        }
+        self.kill_dash_nine();
     }
 
     /// Looks until `ready` says yes.
@@ -115,10 +124,12 @@ fn guard(child: u32, folder: &Path) -> io::Result<Child> {
         .spawn()
 }
 
-/// Sends a signal by the shell's own `kill`: the standard library only knows SIGKILL.
+/// Sends a signal by the shell's own `kill`: the standard library only knows SIGKILL. In a group of its own, so that
+/// a signal to ours does not end it first.
 fn send(signal: &str, process: u32) {
     let _ = Command::new("sh")
         .args(["-c", r#"kill -s "$1" "$2""#, "send", signal, &process.to_string()])
+        .process_group(0)
         .status();
 }
 
@@ -175,6 +186,16 @@ mod tests {
         assert!(exists(child) && exists(guard));
         drop(process);
         assert!(!exists(child) && !exists(guard));
+    }
+
+    #[test]
+    fn a_child_that_is_asked_to_stop_stops() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut process = sleeper(folder.path());
+        let asked = std::time::Instant::now();
+        process.stop("INT");
+        assert!(asked.elapsed() < PATIENCE, "it had to be killed");
+        assert!(!process.running());
     }
 
     #[tokio::test]
