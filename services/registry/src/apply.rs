@@ -17,7 +17,7 @@ use jiff::Timestamp;
 use platform::chance::{self, SharedRng};
 use platform::clock::SharedClock;
 use platform::db::{DbError, Tx};
-use platform::keyring::{KeyClass, Keyring, KeyringError};
+use platform::keyring::{Keyring, KeyringError};
 use platform::secret::Secret;
 use proto::LedgerEntry;
 use store::Store;
@@ -87,11 +87,15 @@ impl Registrar {
         cache.refresh().await?;
         let directory = cache.current();
         let stored = |owner: Uuid| self.stored_secrets(&directory, owner);
+        let contact = |owner: ControllerId, slug: &str| {
+            secrets::open_contact(&self.keyring, owner, slug, directory.contact(owner, slug)?).ok()
+        };
         let context = Context {
             directory: &directory,
             now: self.clock.now(),
             rng: &*self.rng,
             stored_secrets: &stored,
+            stored_contact: &contact,
         };
         let changes = diff(file, &context).map_err(RegistryError::Faults)?;
         Ok((changes, directory))
@@ -142,8 +146,7 @@ impl Registrar {
             rows.controllers.push((controller.clone(), sealed));
         }
         for (controller, slug, email) in &changes.contacts {
-            let aad = [&controller.bytes()[..], slug.as_bytes()].concat();
-            let sealed = self.keyring.wrap(KeyClass::Secrets, &aad, email.expose().as_bytes())?;
+            let sealed = secrets::seal_contact(&self.keyring, *controller, slug, email)?;
             rows.contacts.push((*controller, slug.clone(), sealed));
         }
         for (system, secrets) in &changes.systems {

@@ -18,7 +18,9 @@ use store::registry::write::KeyEnd;
 use store::registry::{Directory, KeyState};
 use uuid::Uuid;
 
-use crate::file::{BindingEntry, ControllerEntry, File, InstructionEntry, KeyEntry, KeyWish, SystemEntry};
+use crate::file::{
+    BindingEntry, ContactEntry, ControllerEntry, File, InstructionEntry, KeyEntry, KeyWish, SystemEntry,
+};
 
 mod check;
 
@@ -98,19 +100,15 @@ pub struct Context<'c> {
     pub rng: &'c dyn Rng,
     /// Opens stored secrets by their owner's id, to compare them.
     pub stored_secrets: &'c dyn Fn(Uuid) -> Option<Vec<Secret>>,
+    /// Opens a stored contact's address, to compare it.
+    pub stored_contact: &'c dyn Fn(ControllerId, &str) -> Option<Secret>,
 }
 
 /// Compares a file with the registry. All mistakes are told at once.
 pub fn diff(file: File, context: &Context<'_>) -> Result<Changes, Vec<Fault>> {
     let mut differ = Differ::new(context);
     file.controllers.into_iter().for_each(|entry| differ.controller(entry));
-    for contact in file.contacts {
-        let place = format!("contact {}/{}", contact.controller, contact.slug);
-        if let Some(controller) = differ.owner(&contact.controller, &place) {
-            differ.say(Sign::Changed, place);
-            differ.changes.contacts.push((controller, contact.slug, contact.email));
-        }
-    }
+    file.contacts.into_iter().for_each(|entry| differ.contact(entry));
     file.bindings.into_iter().for_each(|entry| differ.binding(entry));
     file.systems.into_iter().for_each(|entry| differ.system(entry));
     file.keys.into_iter().for_each(|entry| differ.key(entry));
@@ -163,6 +161,18 @@ impl<'c> Differ<'c> {
         self.changes
             .controllers
             .push((controller, if same_keys { vec![] } else { keys }));
+    }
+
+    fn contact(&mut self, entry: ContactEntry) {
+        let place = format!("contact {}/{}", entry.controller, entry.slug);
+        let Some(controller) = self.owner(&entry.controller, &place) else {
+            return;
+        };
+        let known = (self.context.stored_contact)(controller, &entry.slug);
+        self.tell(known.as_ref(), &entry.email, place);
+        if known.as_ref() != Some(&entry.email) {
+            self.changes.contacts.push((controller, entry.slug, entry.email));
+        }
     }
 
     fn binding(&mut self, entry: BindingEntry) {

@@ -26,6 +26,7 @@ fn check(text: &str) -> Result<Changes, Vec<String>> {
         now: Timestamp::from_second(1_800_000_000).unwrap(),
         rng: &SeededRng::new(42),
         stored_secrets: &|_| None,
+        stored_contact: &|_, _| None,
     };
     diff(file, &context).map_err(|faults| faults.iter().map(ToString::to_string).collect())
 }

@@ -22,6 +22,7 @@ pub struct Directory {
     pub(super) keys: HashMap<(String, String), SigningKey>,
     pub(super) instructions: HashMap<ControllerId, Vec<Instruction>>,
     pub(super) snapshots: HashMap<ControllerId, Snapshot>,
+    pub(super) contacts: HashMap<(ControllerId, String), Vec<u8>>,
 }
 
 /// Webhook secrets as they are stored: sealed under the key ring's `secrets` key.
@@ -127,6 +128,12 @@ impl Directory {
     pub fn systems_of(&self, controller: ControllerId) -> Vec<&System> {
         let ids = self.by_controller.get(&controller).map_or(&[][..], Vec::as_slice);
         ids.iter().filter_map(|id| self.systems.get(id)).collect()
+    }
+
+    /// A controller's contact by its slug, sealed: staff are persons too.
+    #[must_use]
+    pub fn contact(&self, controller: ControllerId, slug: &str) -> Option<&[u8]> {
+        self.contacts.get(&(controller, slug.to_owned())).map(Vec::as_slice)
     }
 
     /// A controller's sealed webhook keys (`whsk_`).

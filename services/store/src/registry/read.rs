@@ -10,6 +10,8 @@ use super::directory::{Directory, KeyState, SigningKey, Snapshot};
 
 const CONTROLLERS: Statement = Statement::both("registry_controllers", "SELECT body, secrets FROM controller");
 
+const CONTACTS: Statement = Statement::both("registry_contacts", "SELECT controller, slug, sealed FROM contact");
+
 const BINDINGS: Statement = Statement::both("registry_bindings", "SELECT body FROM binding");
 
 const SYSTEMS: Statement = Statement::both("registry_systems", "SELECT body, secrets FROM system ORDER BY id");
@@ -29,7 +31,7 @@ const SNAPSHOTS: Statement = Statement::both(
     "SELECT controller, id, digest, entry FROM registry_snapshot WHERE state = 'active'",
 );
 
-pub(super) const ALL: &[Statement] = &[CONTROLLERS, BINDINGS, SYSTEMS, KEYS, INSTRUCTIONS, SNAPSHOTS];
+pub(super) const ALL: &[Statement] = &[CONTROLLERS, CONTACTS, BINDINGS, SYSTEMS, KEYS, INSTRUCTIONS, SNAPSHOTS];
 
 /// Reads everything. A change between two of the statements shows in the version that the next look compares.
 pub(super) async fn load(db: &Db, version: i64) -> Result<Directory, DbError> {
@@ -39,6 +41,10 @@ pub(super) async fn load(db: &Db, version: i64) -> Result<Directory, DbError> {
     };
     for row in db.fetch(&CONTROLLERS, Args::new()).await? {
         directory.add_controller(body(&row)?, row.get(1)?);
+    }
+    for row in db.fetch(&CONTACTS, Args::new()).await? {
+        let controller = ControllerId::from_uuid(row.get(0)?);
+        directory.contacts.insert((controller, row.get(1)?), row.get(2)?);
     }
     for row in db.fetch(&BINDINGS, Args::new()).await? {
         directory.add_binding(body(&row)?);

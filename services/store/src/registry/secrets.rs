@@ -1,5 +1,6 @@
 //! Webhook secrets at rest: a JSON list, sealed under the key ring's `secrets` key and bound to their owner's id.
 
+use domain::id::ControllerId;
 use platform::keyring::{KeyClass, Keyring, KeyringError};
 use platform::secret::Secret;
 use uuid::Uuid;
@@ -30,4 +31,20 @@ pub fn open(ring: &Keyring, owner: Uuid, sealed: &[u8]) -> Result<Vec<Secret>, S
     let json = ring.unwrap(KeyClass::Secrets, owner.as_bytes(), sealed)?;
     let texts: Vec<String> = serde_json::from_slice(json.expose()).map_err(|_| SecretsError::Shape)?;
     Ok(texts.into_iter().map(Secret::new).collect())
+}
+
+/// Seals a contact's e-mail address.
+pub fn seal_contact(ring: &Keyring, owner: ControllerId, slug: &str, email: &Secret) -> Result<Vec<u8>, KeyringError> {
+    ring.wrap(KeyClass::Secrets, &contact(owner, slug), email.expose().as_bytes())
+}
+
+/// Opens a contact's e-mail address.
+pub fn open_contact(ring: &Keyring, owner: ControllerId, slug: &str, sealed: &[u8]) -> Result<Secret, SecretsError> {
+    let email = ring.unwrap(KeyClass::Secrets, &contact(owner, slug), sealed)?;
+    let text = std::str::from_utf8(email.expose()).map_err(|_| SecretsError::Shape)?;
+    Ok(Secret::new(text))
+}
+
+fn contact(owner: ControllerId, slug: &str) -> Vec<u8> {
+    [&owner.bytes()[..], slug.as_bytes()].concat()
 }
