@@ -67,29 +67,66 @@ pub fn statements() -> Vec<&'static Statement> {
 }
 
 #[cfg(test)]
+mod fixture;
+
+#[cfg(test)]
 mod tests {
-    use platform::db::{DbOptions, connect};
+    use std::collections::BTreeSet;
+
+    use platform::db::{Args, Row};
 
     use super::*;
+    use crate::fixture::{on_each_engine, on_postgres, on_sqlite};
 
     #[tokio::test]
-    async fn every_statement_prepares_on_sqlite() {
-        let folder = tempfile::tempdir().unwrap();
-        let url = format!("sqlite:{}", folder.path().join("router.db").display());
-        let db = connect(
-            &url,
-            &DbOptions {
-                max_connections: 1,
-                application: "test",
-            },
-        )
-        .await
-        .unwrap();
-        db.migrate(&MIGRATIONS).await.unwrap();
-        db.check_schema(&MIGRATIONS).await.unwrap();
-        for statement in statements() {
-            let prepared = db.prepare(statement).await;
-            assert!(prepared.is_ok(), "{}: {:?}", statement.name, prepared.err());
+    async fn every_statement_prepares() {
+        on_each_engine(async |store| {
+            for statement in statements() {
+                let prepared = store.db().prepare(statement).await;
+                assert!(prepared.is_ok(), "{}: {:?}", statement.name, prepared.err());
+            }
+        })
+        .await;
+    }
+
+    #[test]
+    fn statements_have_names_of_their_own() {
+        let names: BTreeSet<_> = statements().iter().map(|statement| statement.name).collect();
+        assert_eq!(names.len(), statements().len());
+    }
+
+    const COLUMNS: Statement = Statement {
+        name: "columns",
+        pg: "SELECT table_name || '.' || column_name || ' ' || CASE data_type WHEN 'uuid' THEN 'BLOB' \
+             WHEN 'bytea' THEN 'BLOB' WHEN 'bigint' THEN 'INTEGER' ELSE upper(data_type) END || ' ' || is_nullable \
+             FROM information_schema.columns WHERE table_schema = 'public' AND table_name <> '_sqlx_migrations'",
+        lite: "SELECT kept.name || '.' || col.name || ' ' || col.type || ' ' || iif(col.\"notnull\" OR col.pk, 'NO', 'YES') \
+               FROM sqlite_schema AS kept JOIN pragma_table_info(kept.name) AS col \
+               WHERE kept.type = 'table' AND kept.name NOT IN ('_sqlx_migrations', 'sqlite_sequence')",
+    };
+
+    /// Those with a name; what a constraint makes is called differently on each engine.
+    const INDEXES: Statement = Statement {
+        name: "indexes",
+        pg: "SELECT tablename || ' ' || indexname FROM pg_indexes WHERE schemaname = 'public' \
+             AND NOT EXISTS (SELECT 1 FROM pg_constraint WHERE conname = indexname)",
+        lite: "SELECT tbl_name || ' ' || name FROM sqlite_schema WHERE type = 'index' AND sql IS NOT NULL",
+    };
+
+    async fn schema(store: Store) -> BTreeSet<String> {
+        let columns = store.db().fetch(&COLUMNS, Args::new()).await.unwrap();
+        let indexes = store.db().fetch(&INDEXES, Args::new()).await.unwrap();
+        let text = |row: &Row| row.get(0).unwrap();
+        columns.iter().chain(&indexes).map(text).collect()
+    }
+
+    #[tokio::test]
+    async fn both_engines_have_the_same_schema() {
+        let lite = on_sqlite(schema).await;
+        assert!(lite.contains("outbox.shard INTEGER NO"), "{lite:?}");
+        if let Some(pg) = on_postgres(schema).await {
+            let differences: Vec<_> = lite.symmetric_difference(&pg).collect();
+            assert!(differences.is_empty(), "{differences:?}");
         }
     }
 }

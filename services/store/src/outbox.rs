@@ -12,6 +12,7 @@ mod relay;
 mod round;
 mod waker;
 
+use aws_lc_rs::digest::{SHA256, digest};
 use domain::id::MessageId;
 use platform::db::{Args, DbError, Statement, Tx};
 use platform::propagation;
@@ -83,14 +84,10 @@ impl OutboxRow {
     }
 }
 
-/// The shard of a key: 64-bit FNV-1a, which is the same in every release.
+/// The shard of a key: by the first byte of its SHA-256, which is even, and the same in every release.
 #[must_use]
 pub fn shard(key: &[u8]) -> i64 {
-    let hash = key.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-    });
-    // The low bits of FNV mix less than the high ones.
-    i64::try_from((hash >> 32) % SHARDS.unsigned_abs()).expect("below sixteen")
+    i64::from(digest(&SHA256, key).as_ref()[0]) % SHARDS
 }
 
 /// Puts messages into the transaction of the change that they tell of. After its COMMIT, [`Waker::wake`]
