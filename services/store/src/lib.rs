@@ -13,6 +13,7 @@ pub mod registry;
 pub mod requests;
 pub mod scope;
 pub mod sealed;
+pub mod tokens;
 
 use platform::db::{Db, Migrations, Statement};
 
@@ -62,6 +63,7 @@ pub fn statements() -> Vec<&'static Statement> {
         outbox::ALL,
         registry::ALL,
         requests::ALL,
+        tokens::ALL,
     ];
     modules.iter().copied().flatten().copied().flatten().collect()
 }
