@@ -29,6 +29,7 @@ struct Survey {
     allows: Vec<usize>,
     reexports: Vec<String>,
     modules: Vec<String>,
+    test_modules: Vec<String>,
     test_lines: usize,
 }
 
@@ -49,6 +50,7 @@ impl Survey {
 impl<'ast> Visit<'ast> for Survey {
     fn visit_item(&mut self, item: &'ast Item) {
         if attributes(item).iter().any(is_for_tests) {
+            self.test_modules.extend(named_module(item));
             self.test_lines += lines(item.span(), item.span());
             return;
         }
@@ -99,6 +101,11 @@ fn attributes(item: &Item) -> &[Attribute] {
     }
 }
 
+fn named_module(item: &Item) -> Option<String> {
+    let Item::Mod(module) = item else { return None };
+    Some(module.ident.to_string())
+}
+
 fn is_for_tests(attribute: &Attribute) -> bool {
     let condition = || {
         attribute
@@ -144,9 +151,31 @@ fn read(file: &Path) -> String {
 }
 
 /// Only what ships is measured: a test is as long as its story.
-fn ships(file: &Path) -> bool {
-    let of_tests = |part: &std::ffi::OsStr| part == "tests" || part == "tests.rs";
-    !file.iter().any(of_tests)
+fn shipped() -> Vec<(PathBuf, Survey)> {
+    let surveys = surveys();
+    let tests: Vec<_> = surveys
+        .iter()
+        .flat_map(|(file, survey)| test_files(file, survey))
+        .collect();
+    let ships = |file: &Path| !file.iter().any(|part| part == "tests" || part == "examples");
+    let of_tests = |file: &Path| tests.iter().any(|test| file.with_extension("").starts_with(test));
+    surveys
+        .into_iter()
+        .filter(|(file, _)| ships(file) && !of_tests(file))
+        .collect()
+}
+
+/// Where the modules lie, without their extension, that `file` declares for tests alone.
+fn test_files(file: &Path, survey: &Survey) -> Vec<PathBuf> {
+    let is_root = file
+        .file_stem()
+        .is_some_and(|stem| stem == "lib" || stem == "main" || stem == "mod");
+    let folder = if is_root {
+        file.with_file_name("")
+    } else {
+        file.with_extension("")
+    };
+    survey.test_modules.iter().map(|name| folder.join(name)).collect()
 }
 
 /// Names by which sources know crates that are not the one they belong to.
@@ -182,7 +211,6 @@ fn spread(mut functions: Vec<(usize, String)>) -> Spread {
 
 #[test]
 fn functions_are_short() {
-    let shipped = surveys().into_iter().filter(|(file, _)| ships(file));
     let named = |(file, survey): (PathBuf, Survey)| {
         let file = file.display().to_string();
         survey
@@ -191,7 +219,7 @@ fn functions_are_short() {
             .map(move |(lines, name)| (lines, format!("{file} {name}")))
             .collect::<Vec<_>>()
     };
-    let functions: Vec<_> = shipped.flat_map(named).collect();
+    let functions: Vec<_> = shipped().into_iter().flat_map(named).collect();
     let count = functions.len();
     let Spread {
         median,
@@ -215,9 +243,7 @@ fn functions_are_short() {
 #[test]
 fn files_are_about_one_thing() {
     let length = |(file, survey): &(PathBuf, Survey)| read(file).lines().count() - survey.test_lines;
-    let long = surveys()
-        .into_iter()
-        .filter(|survey| ships(&survey.0) && length(survey) > FILE);
+    let long = shipped().into_iter().filter(|survey| length(survey) > FILE);
     none(
         &long
             .map(|survey| format!("{} has {} lines", survey.0.display(), length(&survey)))
@@ -266,6 +292,16 @@ fn a_survey_sees_what_it_looks_for() {
     assert_eq!(survey.functions, [(3, "three".to_owned()), (2, "two".to_owned())]);
     assert_eq!(survey.allows, [5]);
     assert_eq!(survey.test_lines, 8);
+}
+
+#[test]
+fn modules_for_tests_alone_are_found_in_their_files() {
+    let survey = Survey::of("#[cfg(test)] mod suite; mod real;").unwrap();
+    assert_eq!(test_files(Path::new("bus/mod.rs"), &survey), [Path::new("bus/suite")]);
+    assert_eq!(
+        test_files(Path::new("src/bus.rs"), &survey),
+        [Path::new("src/bus/suite")]
+    );
 }
 
 #[test]
