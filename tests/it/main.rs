@@ -3,4 +3,5 @@
 mod architecture;
 mod merkle;
 mod parts;
+mod readme;
 mod second_opinion;
