@@ -85,4 +85,6 @@ pub fn statements() -> Vec<&'static Statement> {
 }
 
 #[cfg(test)]
+mod fixture;
+#[cfg(test)]
 mod tests;
