@@ -70,6 +70,11 @@ impl Fixture {
         keys.unwrap().remove(0)
     }
 
+    /// The file that it lies in, on SQLite.
+    pub(crate) fn file(&self) -> &str {
+        self.url.trim_start_matches("sqlite:")
+    }
+
     pub(crate) async fn sql(&self, text: &'static str) {
         let statement = Statement::both("test", text);
         self.keys.db().execute(&statement, Args::new()).await.unwrap();

@@ -178,6 +178,33 @@ async fn shredding_is_final_here_at_once_and_elsewhere_within_a_minute() {
 }
 
 #[tokio::test]
+async fn a_shredded_key_does_not_lie_in_the_file() {
+    on_sqlite(async |fixture| {
+        fixture
+            .keys
+            .create(&(0..50).map(|number| (request(number), owner(1))).collect::<Vec<_>>())
+            .await
+            .unwrap();
+        let select = Statement::both("test", "SELECT wrapped FROM data_key WHERE class = 1");
+        let rows = fixture.keys.db().fetch(&select, Args::new()).await.unwrap();
+        let wrapped: Vec<Vec<u8>> = rows.iter().map(|row| row.get(0).unwrap()).collect();
+        let lying = async || {
+            fixture.sql("PRAGMA wal_checkpoint(TRUNCATE)").await;
+            let file = std::fs::read(fixture.file()).unwrap();
+            wrapped
+                .iter()
+                .filter(|key| file.windows(key.len()).any(|bytes| bytes == key.as_slice()))
+                .count()
+        };
+        assert_eq!(lying().await, 50);
+        let requests: Vec<_> = (0..40).map(request).collect();
+        assert_eq!(fixture.keys.shred(Class::Subject, &requests).await.unwrap(), 40);
+        assert_eq!(lying().await, 10);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_matched_request_lives_under_its_controllers_keys() {
     on_each_engine(async |fixture| {
         let keys = fixture.create(1, 1).await;

@@ -49,6 +49,8 @@ async fn lite(path: &str) -> Result<Lite, DbError> {
         .journal_mode(SqliteJournalMode::Wal)
         // Durable before 2xx: every commit is on the disk when it returns.
         .synchronous(SqliteSynchronous::Full)
+        // What is deleted is overwritten: a shredded key must not lie in a free page.
+        .pragma("secure_delete", "ON")
         .foreign_keys(true)
         .busy_timeout(LITE_BUSY);
     let write = SqlitePoolOptions::new().max_connections(1).acquire_timeout(ACQUIRE);
