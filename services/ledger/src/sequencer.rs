@@ -1,0 +1,427 @@
+//! Giving entries their places, one batch at a time.
+//!
+//! A turn takes what waits, computes the batch ([`crate::batch`]), and commits entries, tiles and the new head in one
+//! transaction that begins with a compare-and-set of size and fence. Only then is the head signed, kept outside the
+//! database, and published. A crash anywhere between leaves a committed head without a signature, which the next
+//! holder signs: the signature is deterministic, so signing twice says the same twice. What a turn costs depends on
+//! the batch alone, not on the size of the tree.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use domain::id::{ControllerId, EntryId, ReceiptId, RequestId};
+use evidence::merkle::Hash;
+use evidence::note::{Checkpoint, NoteSigner};
+use jiff::Timestamp;
+use keys::log_head::Kept;
+use keys::{Class, KeyStore};
+use platform::chance::SharedRng;
+use platform::clock::SharedClock;
+use platform::db::{Args, Db, DbError, Statement, Tx};
+use platform::lifecycle::{Stop, Woken};
+use platform::problem::chain;
+use tokio::sync::watch;
+use tracing::{error, info, warn};
+
+use crate::archive::signed;
+use crate::batch::{self, Batch, Placed};
+use crate::fault::Fault;
+use crate::figures;
+use crate::heads::HeadKeeper;
+use crate::hold::{self, Hold};
+use crate::incoming::{self, Waiting};
+
+const LAST: Statement = Statement {
+    name: "sequencer_last",
+    pg: "SELECT controller, last FROM sequence WHERE controller = ANY($1)",
+    lite: "SELECT controller, last FROM sequence WHERE controller IN (SELECT unhex(value ->> 0) FROM json_each($1))",
+};
+
+/// The one place where the log grows: under this fence, and from this size.
+const ADVANCE: Statement = Statement::both(
+    "sequencer_advance",
+    "UPDATE log SET size = $1, root = $2, held_until = $3 WHERE fence = $4 AND size = $5",
+);
+
+const INSERT: Statement = Statement {
+    name: "sequencer_insert",
+    pg: "INSERT INTO entry (leaf_index, id, controller, controller_seq, request, type, receipt, at, leaf, body, \
+         logged_at) SELECT *, $11 FROM UNNEST($1::int8[], $2::uuid[], $3::uuid[], $4::int8[], $5::uuid[], $6::int8[], \
+         $7::uuid[], $8::int8[], $9::bytea[], $10::bytea[])",
+    lite: "INSERT INTO entry (leaf_index, id, controller, controller_seq, request, type, receipt, at, leaf, body, \
+           logged_at) SELECT value ->> 0, unhex(value ->> 1), unhex(value ->> 2), value ->> 3, unhex(value ->> 4), \
+           value ->> 5, unhex(value ->> 6), value ->> 7, unhex(value ->> 8), unhex(value ->> 9), $2 \
+           FROM json_each($1)",
+};
+
+const TILES: Statement = Statement {
+    name: "sequencer_tiles",
+    pg: "INSERT INTO tile (level, tile_index, width, content) \
+         SELECT * FROM UNNEST($1::int8[], $2::int8[], $3::int8[], $4::bytea[]) \
+         ON CONFLICT (level, tile_index) DO UPDATE SET width = excluded.width, content = excluded.content",
+    lite: "INSERT INTO tile (level, tile_index, width, content) \
+           SELECT value ->> 0, value ->> 1, value ->> 2, unhex(value ->> 3) FROM json_each($1) WHERE true \
+           ON CONFLICT (level, tile_index) DO UPDATE SET width = excluded.width, content = excluded.content",
+};
+
+const SEQUENCES: Statement = Statement {
+    name: "sequencer_sequences",
+    pg: "INSERT INTO sequence (controller, last) SELECT * FROM UNNEST($1::uuid[], $2::int8[]) \
+         ON CONFLICT (controller) DO UPDATE SET last = excluded.last",
+    lite: "INSERT INTO sequence (controller, last) \
+           SELECT unhex(value ->> 0), value ->> 1 FROM json_each($1) WHERE true \
+           ON CONFLICT (controller) DO UPDATE SET last = excluded.last",
+};
+
+const AGAIN: Statement = Statement {
+    name: "sequencer_again",
+    pg: "INSERT INTO again (id) SELECT * FROM UNNEST($1::uuid[]) ON CONFLICT (id) DO NOTHING",
+    lite: "INSERT INTO again (id) SELECT unhex(value ->> 0) FROM json_each($1) WHERE true ON CONFLICT (id) DO NOTHING",
+};
+
+const DONE: Statement = Statement {
+    name: "sequencer_done",
+    pg: "DELETE FROM pending WHERE place = ANY($1)",
+    lite: "DELETE FROM pending WHERE place IN (SELECT value ->> 0 FROM json_each($1))",
+};
+
+const PUBLISH: Statement = Statement::both(
+    "sequencer_publish",
+    "INSERT INTO checkpoint (size, note, signed_at) VALUES ($1, $2, $3) ON CONFLICT (size) DO NOTHING",
+);
+
+pub(crate) const ALL: &[Statement] = &[LAST, ADVANCE, INSERT, TILES, SEQUENCES, AGAIN, DONE, PUBLISH];
+
+/// After a fault that may pass by itself.
+const REST: Duration = Duration::from_secs(1);
+
+/// What a sequencer works with.
+#[derive(Debug, Clone)]
+pub struct Parts {
+    /// The ledger's database.
+    pub db: Db,
+    /// Keys of the evidence class.
+    pub keys: KeyStore,
+    /// Where signed heads are kept.
+    pub heads: HeadKeeper,
+    /// Signs heads.
+    pub signer: Arc<NoteSigner>,
+    /// Time.
+    pub clock: SharedClock,
+    /// Chance, for salts.
+    pub rng: SharedRng,
+    /// This process, as the log's holder.
+    pub name: String,
+    /// Entries of one batch, at most.
+    pub batch_max: u32,
+    /// How long the log stays with a holder that is not heard of.
+    pub hold: Duration,
+}
+
+/// Appends to the log while this process holds it.
+#[derive(Debug)]
+pub struct Sequencer {
+    parts: Parts,
+    hold: Option<Hold>,
+    news: watch::Sender<Role>,
+}
+
+/// What this process is to the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Another process appends.
+    Standby,
+    /// This one does; so many leaves are published.
+    Holder {
+        /// The published tree's size.
+        published: u64,
+    },
+}
+
+/// How a turn ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turn {
+    /// Another process holds the log.
+    Standby,
+    /// Nothing waits.
+    Idle,
+    /// So many entries were dealt with, and no more wait.
+    Appended(usize),
+    /// The batch was full; more may wait.
+    Full,
+}
+
+impl Sequencer {
+    /// Holds nothing yet.
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        let (news, _) = watch::channel(Role::Standby);
+        Self {
+            parts,
+            hold: None,
+            news,
+        }
+    }
+
+    /// Tells of each published head, and of entries that are to be announced again.
+    #[must_use]
+    pub fn news(&self) -> watch::Receiver<Role> {
+        self.news.subscribe()
+    }
+
+    /// Takes turns until the stop; ends early only if going on could sign what contradicts an earlier signature.
+    pub async fn run(mut self, interval: Duration, stop: Stop) -> Result<(), Fault> {
+        loop {
+            let pause = match self.turn().await {
+                Ok(Turn::Full) => Duration::ZERO,
+                Ok(_) => interval,
+                Err(fault) if fault.is_fatal() => {
+                    error!(error = %chain(&fault), "the log stops");
+                    return Err(fault);
+                }
+                Err(fault) => {
+                    warn!(error = %chain(&fault), "the log rests");
+                    REST
+                }
+            };
+            if stop.is_stopping() || stop.sleep(pause).await == Woken::Stopping {
+                return self.release().await;
+            }
+        }
+    }
+
+    /// One batch, if this process holds or can take the log. After an error the next turn reads everything anew.
+    pub async fn turn(&mut self) -> Result<Turn, Fault> {
+        let outcome = self.attempt().await;
+        if outcome.is_err() {
+            self.let_go();
+        }
+        outcome
+    }
+
+    /// Lets another process take the log at once.
+    pub async fn release(&mut self) -> Result<(), Fault> {
+        if let Some(hold) = self.hold.take() {
+            self.let_go();
+            hold::renew(&self.parts.db, hold.fence, Timestamp::UNIX_EPOCH).await?;
+        }
+        Ok(())
+    }
+
+    fn let_go(&mut self) {
+        self.hold = None;
+        self.news.send_replace(Role::Standby);
+    }
+
+    async fn attempt(&mut self) -> Result<Turn, Fault> {
+        let Some(hold) = self.held().await? else {
+            return Ok(Turn::Standby);
+        };
+        let started = Instant::now();
+        let waiting = incoming::take(&self.parts.db, self.parts.batch_max).await?;
+        let taken = waiting.len();
+        if taken == 0 {
+            figures::PENDING.set(0.0, &[]);
+            return Ok(Turn::Idle);
+        }
+        let batch = self.place(waiting, &hold).await?;
+        let now = self.parts.clock.now();
+        let Some(hold) = self.append(batch, &hold, now).await? else {
+            self.let_go();
+            return Ok(Turn::Standby);
+        };
+        figures::BATCH.record(started.elapsed().as_secs_f64(), &[]);
+        self.publish(hold).await?;
+        let full = taken == usize::try_from(self.parts.batch_max).unwrap_or(usize::MAX);
+        Ok(if full { Turn::Full } else { Turn::Appended(taken) })
+    }
+
+    /// The hold, renewed if half of it is over; taken if the log is free.
+    async fn held(&mut self) -> Result<Option<Hold>, Fault> {
+        let now = self.parts.clock.now();
+        match &mut self.hold {
+            None => self.take(now).await,
+            Some(hold) if now + self.parts.hold / 2 < hold.until => Ok(Some(hold.clone())),
+            Some(hold) => {
+                hold.until = now + self.parts.hold;
+                if hold::renew(&self.parts.db, hold.fence, hold.until).await? {
+                    return Ok(Some(hold.clone()));
+                }
+                info!("another process appends to the log now");
+                self.let_go();
+                Ok(None)
+            }
+        }
+    }
+
+    /// Takes the log, checks everything, and signs what a predecessor left unsigned.
+    async fn take(&mut self, now: Timestamp) -> Result<Option<Hold>, Fault> {
+        let Parts {
+            db,
+            heads,
+            signer,
+            name,
+            hold,
+            ..
+        } = &self.parts;
+        hold::begin(db, signer.key()).await?;
+        let Some(fence) = hold::take(db, name, now, *hold).await? else {
+            return Ok(None);
+        };
+        let (log, edge) = hold::check(db, heads, signer.key()).await?;
+        info!(leaves = log.size, fence, "this process appends to the log");
+        let until = now + *hold;
+        self.publish(Hold { fence, until, edge }).await?;
+        Ok(self.hold.clone())
+    }
+
+    async fn place(&self, waiting: Vec<Waiting>, hold: &Hold) -> Result<Batch, Fault> {
+        let new = || {
+            waiting
+                .iter()
+                .filter(|waiting| waiting.known.is_none())
+                .map(|waiting| &waiting.entry)
+        };
+        let requests: BTreeSet<RequestId> = new().filter_map(|entry| entry.request).collect();
+        let requests: Vec<RequestId> = requests.into_iter().collect();
+        let controllers: BTreeSet<ControllerId> = new().map(|entry| entry.controller).collect();
+        let keys = self.parts.keys.load(Class::Evidence, &requests).await?;
+        let last = last(&self.parts.db, &controllers).await?;
+        Ok(batch::place(waiting, &hold.edge, last, &keys, &*self.parts.rng))
+    }
+
+    /// Commits a batch; none if another process has taken the log.
+    async fn append(&self, batch: Batch, hold: &Hold, now: Timestamp) -> Result<Option<Hold>, Fault> {
+        let until = now + self.parts.hold;
+        let mut tx = self.parts.db.begin().await?;
+        if !advance(&mut tx, &batch, hold, until).await? {
+            return Ok(None);
+        }
+        write(&mut tx, &batch, now).await?;
+        tx.commit().await?;
+        count(&batch, now);
+        Ok(Some(Hold {
+            fence: hold.fence,
+            until,
+            edge: batch.edge,
+        }))
+    }
+
+    /// Signs the head of a hold's edge, keeps it outside, and only then lets anybody see it.
+    async fn publish(&mut self, hold: Hold) -> Result<(), Fault> {
+        let Parts {
+            db,
+            heads,
+            signer,
+            clock,
+            ..
+        } = &self.parts;
+        let now = clock.now();
+        let (size, root) = (hold.edge.size(), hold.edge.root());
+        let head = checkpoint(signer, size, root).sign(signer);
+        if heads.keep(&head, signer.key(), now).await? == Kept::Contradicted {
+            // Either another process went ahead meanwhile, or the check says what is wrong.
+            hold::check(db, heads, signer.key()).await?;
+            self.let_go();
+            return Ok(());
+        }
+        let note = head.text();
+        let args = Args::new().int(signed(size)).text(&note).int(now.as_microsecond());
+        db.execute(&PUBLISH, args).await?;
+        figures::LEAVES.set(figures::count(size), &[]);
+        self.hold = Some(hold);
+        self.news.send_replace(Role::Holder { published: size });
+        Ok(())
+    }
+}
+
+fn checkpoint(signer: &NoteSigner, size: u64, root: Hash) -> Checkpoint {
+    Checkpoint {
+        origin: signer.key().name().to_owned(),
+        size,
+        root,
+    }
+}
+
+async fn last(db: &Db, controllers: &BTreeSet<ControllerId>) -> Result<BTreeMap<ControllerId, u64>, DbError> {
+    let args = Args::new().uuids(controllers.iter().map(|controller| controller.uuid()));
+    let rows = db.fetch(&LAST, args).await?;
+    let read = |row: &platform::db::Row| {
+        let last: i64 = row.get(1)?;
+        Ok((ControllerId::from_uuid(row.get(0)?), last.unsigned_abs()))
+    };
+    rows.iter().map(read).collect()
+}
+
+async fn advance(tx: &mut Tx, batch: &Batch, hold: &Hold, until: Timestamp) -> Result<bool, DbError> {
+    let root = batch.edge.root();
+    let args = Args::new()
+        .int(signed(batch.edge.size()))
+        .blob(root.as_ref())
+        .int(until.as_microsecond())
+        .int(hold.fence)
+        .int(signed(hold.edge.size()));
+    Ok(tx.execute(&ADVANCE, args).await? == 1)
+}
+
+async fn write(tx: &mut Tx, batch: &Batch, now: Timestamp) -> Result<(), DbError> {
+    if !batch.placed.is_empty() {
+        tx.execute(&INSERT, entries(&batch.placed).int(now.as_microsecond()))
+            .await?;
+        tx.execute(&TILES, tiles(batch)).await?;
+        tx.execute(&SEQUENCES, sequences(batch)).await?;
+    }
+    if !batch.known.is_empty() {
+        let known = Args::new().uuids(batch.known.iter().map(|id| id.uuid()));
+        tx.execute(&AGAIN, known).await?;
+    }
+    let done = Args::new().ints(batch.done.iter().copied());
+    tx.execute(&DONE, done).await.map(drop)
+}
+
+fn entries(placed: &[Placed]) -> Args<'_> {
+    Args::new()
+        .ints(placed.iter().map(|placed| signed(placed.index)))
+        .uuids(placed.iter().map(|placed| placed.entry.id.uuid()))
+        .uuids(placed.iter().map(|placed| placed.entry.controller.uuid()))
+        .ints(placed.iter().map(|placed| signed(placed.controller_seq)))
+        .maybe_uuids(placed.iter().map(|placed| placed.entry.request.map(RequestId::uuid)))
+        .ints(placed.iter().map(|placed| placed.entry.entry_type.byte().into()))
+        .maybe_uuids(placed.iter().map(|placed| placed.entry.receipt.map(ReceiptId::uuid)))
+        .ints(placed.iter().map(|placed| placed.entry.at.as_microsecond()))
+        .blobs(placed.iter().map(|placed| &placed.leaf.bytes()[..]))
+        .maybe_blobs(placed.iter().map(|placed| placed.body.as_deref()))
+}
+
+fn tiles(batch: &Batch) -> Args<'_> {
+    Args::new()
+        .ints(batch.tiles.iter().map(|tile| tile.id.level.into()))
+        .ints(batch.tiles.iter().map(|tile| signed(tile.id.index)))
+        .ints(batch.tiles.iter().map(|tile| tile.id.width.into()))
+        .blobs(batch.tiles.iter().map(|tile| tile.content.as_slice()))
+}
+
+fn sequences(batch: &Batch) -> Args<'_> {
+    Args::new()
+        .uuids(batch.last.keys().map(|controller| controller.uuid()))
+        .ints(batch.last.values().map(|last| signed(*last)))
+}
+
+fn count(batch: &Batch, now: Timestamp) {
+    figures::LOGGED.add(batch.placed.len() as u64, &[]);
+    if let Some(oldest) = batch.placed.iter().map(|placed| placed.entry.at).min() {
+        figures::LOGGED_AFTER.record(now.duration_since(oldest).as_secs_f64().max(0.0), &[]);
+    }
+    if batch.unsealable > 0 {
+        figures::UNSEALABLE.add(batch.unsealable, &[]);
+        let lost: Vec<EntryId> = batch
+            .placed
+            .iter()
+            .filter(|placed| placed.body.is_none())
+            .take(10)
+            .map(|placed| placed.entry.id)
+            .collect();
+        warn!(entries = batch.unsealable, first = ?lost, "requests have no evidence key: bytes dropped, leaves logged");
+    }
+}
