@@ -165,11 +165,13 @@ pub struct TaskChange {
     pub last_word: Option<Uuid>,
 }
 
-/// Saves tasks whose requests are locked.
+/// Saves tasks whose requests are locked; in the order of their ids, in which results of attempts are written too.
 pub async fn save_tasks(tx: &mut Tx, changes: &[TaskChange]) -> Result<(), DbError> {
     if changes.is_empty() {
         return Ok(());
     }
+    let mut changes = changes.to_vec();
+    changes.sort_unstable_by_key(|change| change.task);
     let args = Args::new()
         .uuids(changes.iter().map(|change| change.task.uuid()))
         .texts(changes.iter().map(|change| change.stage.name().as_str()))

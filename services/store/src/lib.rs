@@ -5,7 +5,13 @@
 //! part of something bigger. Nothing here decides: `domain` decides, services do, this remembers.
 
 pub mod cases;
+pub mod plans;
 pub mod receipts;
+pub mod statements;
+
+pub mod attempts;
+pub mod leases;
+pub mod tasks;
 
 pub mod entries;
 pub mod outbox;
@@ -15,7 +21,8 @@ pub mod scope;
 pub mod sealed;
 pub mod tokens;
 
-use platform::db::{Db, Migrations, Statement};
+use jiff::Timestamp;
+use platform::db::{Db, DbError, Migrations, Statement};
 
 use crate::outbox::Waker;
 
@@ -58,7 +65,12 @@ impl Store {
 pub fn statements() -> Vec<&'static Statement> {
     let modules: &[&[&'static [Statement]]] = &[
         cases::ALL,
+        plans::ALL,
         receipts::ALL,
+        statements::ALL,
+        attempts::ALL,
+        leases::ALL,
+        tasks::ALL,
         entries::ALL,
         outbox::ALL,
         registry::ALL,
@@ -66,6 +78,11 @@ pub fn statements() -> Vec<&'static Statement> {
         tokens::ALL,
     ];
     modules.iter().copied().flatten().copied().flatten().collect()
+}
+
+/// An instant as a column holds it.
+fn instant(micros: i64) -> Result<Timestamp, DbError> {
+    Timestamp::from_microsecond(micros).map_err(|_| DbError::Inconsistent("a row has an instant outside of time"))
 }
 
 #[cfg(test)]

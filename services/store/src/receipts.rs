@@ -43,10 +43,11 @@ const SUPERSEDE: Statement = Statement {
 const INSERT_ANOMALIES: Statement = Statement {
     name: "anomalies_insert",
     pg: "INSERT INTO anomaly (id, kind, request, task, system, sealed, seen_at) \
-         SELECT *, $7 FROM UNNEST($1::uuid[], $2::text[], $3::uuid[], $4::uuid[], $5::uuid[], $6::bytea[])",
+         SELECT *, $7 FROM UNNEST($1::uuid[], $2::text[], $3::uuid[], $4::uuid[], $5::uuid[], $6::bytea[]) \
+         ON CONFLICT (id) DO NOTHING",
     lite: "INSERT INTO anomaly (id, kind, request, task, system, sealed, seen_at) \
            SELECT unhex(value ->> 0), value ->> 1, unhex(value ->> 2), unhex(value ->> 3), unhex(value ->> 4), \
-           unhex(value ->> 5), $2 FROM json_each($1)",
+           unhex(value ->> 5), $2 FROM json_each($1) WHERE true ON CONFLICT (id) DO NOTHING",
 };
 
 pub(crate) const ALL: &[&[Statement]] = &[&[KNOWN, INSERT, SUPERSEDE, INSERT_ANOMALIES]];
@@ -172,6 +173,16 @@ pub enum AnomalyKind {
     Corrupt,
     /// No registered system is reached by a request.
     NoSystems,
+    /// A request's controller, instruction or registry snapshot is not in force.
+    NotInForce,
+    /// A request's sealed details don't open.
+    Unopenable,
+    /// The body of a task would be longer than a webhook may be.
+    TooLong,
+    /// The answer to a webhook held a receipt that doesn't count.
+    RefusedAnswer,
+    /// A message names a request that isn't there.
+    UnknownRequest,
     /// A message on the bus could not be used.
     Poison,
 }
@@ -187,12 +198,17 @@ impl AnomalyKind {
             Self::Misfit => "misfit",
             Self::Corrupt => "corrupt",
             Self::NoSystems => "no_systems",
+            Self::NotInForce => "not_in_force",
+            Self::Unopenable => "unopenable",
+            Self::TooLong => "too_long",
+            Self::RefusedAnswer => "refused_answer",
+            Self::UnknownRequest => "unknown_request",
             Self::Poison => "poison",
         }
     }
 }
 
-/// Something odd, for a person to look at.
+/// Something odd, for a person to look at. Under the same id it is recorded once, however often it is seen.
 #[derive(Debug, Clone)]
 #[expect(missing_docs, reason = "the names are the documentation")]
 pub struct AnomalyRow {

@@ -187,18 +187,20 @@ CREATE TABLE task (
     answer TEXT,                            -- the last word of done and stated
     park TEXT,
     due_at INTEGER,                          -- of a due one: the next attempt
-    fence INTEGER,                           -- of a sending one: whose claim it is
+    fence INTEGER,                           -- of the claim that it was last sent under
     started_at INTEGER,                      -- of a sending one: when
     steps INTEGER NOT NULL,                  -- steps of the retry schedule that are used up
+    rejections INTEGER NOT NULL,             -- 401, 403 and 404 in a row
+    deadline_at INTEGER NOT NULL,            -- when the request's answer is due
     digest BLOB NOT NULL,                  -- SHA-256 of the rendered body
     sealed BLOB,                           -- the rendered body, sealed; the same on every attempt
     created_at INTEGER NOT NULL,
     dispatched_at INTEGER,                   -- the first 2xx
-    last_word BLOB,                         -- the receipt or statement behind the answer
+    last_word BLOB,                       -- the receipt behind a done one's answer, the entry behind a stated one's
     UNIQUE (request, system)
 ) STRICT;
-CREATE INDEX task_due ON task (system, due_at) WHERE stage = 'due';
-CREATE INDEX task_sending ON task (system, started_at) WHERE stage = 'sending';
+CREATE INDEX task_due ON task (system, controller, due_at) WHERE stage = 'due';
+CREATE INDEX task_sending ON task (started_at) WHERE stage = 'sending';
 CREATE INDEX task_open ON task (stage, created_at) WHERE stage IN ('held', 'awaiting_receipt', 'parked');
 
 CREATE TABLE attempt (
@@ -217,13 +219,21 @@ CREATE TABLE worker (
     until INTEGER NOT NULL
 ) STRICT;
 
+-- Who sends for a system. The fence grows with each holder, so that a former one's writes can be told apart.
 CREATE TABLE endpoint_lease (
     system BLOB PRIMARY KEY,
     worker BLOB,
-    fence INTEGER NOT NULL,
-    next_due INTEGER
+    fence INTEGER NOT NULL
 ) STRICT;
-CREATE INDEX endpoint_lease_due ON endpoint_lease (next_due);
+
+-- A controller's tasks for a system, so that many controllers share one system's capacity evenly.
+CREATE TABLE lane (
+    system BLOB NOT NULL,
+    controller BLOB NOT NULL,
+    next_due INTEGER,                        -- of its earliest due task; NULL if none is due
+    PRIMARY KEY (system, controller)
+) STRICT;
+CREATE INDEX lane_due ON lane (next_due) WHERE next_due IS NOT NULL;
 
 CREATE TABLE receipt (
     id BLOB PRIMARY KEY,
@@ -251,17 +261,17 @@ CREATE INDEX receipt_request ON receipt (request);
 CREATE INDEX receipt_entry ON receipt (entry);
 
 CREATE TABLE statement (
-    id BLOB PRIMARY KEY,
+    id BLOB PRIMARY KEY,                   -- its entry's too
     request BLOB NOT NULL,
     task BLOB,
     kind TEXT NOT NULL,
     approver TEXT,
-    sealed BLOB,
-    made_at INTEGER NOT NULL,
-    entry BLOB
+    sealed BLOB NOT NULL,                 -- the exact bytes, under the evidence key
+    made_at INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX statement_request ON statement (request);
 
+-- What should not have happened and was survived, for somebody to look at.
 CREATE TABLE anomaly (
     id BLOB PRIMARY KEY,
     kind TEXT NOT NULL,

@@ -188,18 +188,20 @@ CREATE TABLE task (
     answer TEXT,                            -- the last word of done and stated
     park TEXT,
     due_at BIGINT,                          -- of a due one: the next attempt
-    fence BIGINT,                           -- of a sending one: whose claim it is
+    fence BIGINT,                           -- of the claim that it was last sent under
     started_at BIGINT,                      -- of a sending one: when
     steps BIGINT NOT NULL,                  -- steps of the retry schedule that are used up
+    rejections BIGINT NOT NULL,             -- 401, 403 and 404 in a row
+    deadline_at BIGINT NOT NULL,            -- when the request's answer is due
     digest BYTEA NOT NULL,                  -- SHA-256 of the rendered body
     sealed BYTEA,                           -- the rendered body, sealed; the same on every attempt
     created_at BIGINT NOT NULL,
     dispatched_at BIGINT,                   -- the first 2xx
-    last_word UUID,                         -- the receipt or statement behind the answer
+    last_word UUID,                       -- the receipt behind a done one's answer, the entry behind a stated one's
     UNIQUE (request, system)
 );
-CREATE INDEX task_due ON task (system, due_at) WHERE stage = 'due';
-CREATE INDEX task_sending ON task (system, started_at) WHERE stage = 'sending';
+CREATE INDEX task_due ON task (system, controller, due_at) WHERE stage = 'due';
+CREATE INDEX task_sending ON task (started_at) WHERE stage = 'sending';
 CREATE INDEX task_open ON task (stage, created_at) WHERE stage IN ('held', 'awaiting_receipt', 'parked');
 
 CREATE TABLE attempt (
@@ -218,13 +220,21 @@ CREATE TABLE worker (
     until BIGINT NOT NULL
 );
 
+-- Who sends for a system. The fence grows with each holder, so that a former one's writes can be told apart.
 CREATE TABLE endpoint_lease (
     system UUID PRIMARY KEY,
     worker UUID,
-    fence BIGINT NOT NULL,
-    next_due BIGINT
+    fence BIGINT NOT NULL
 );
-CREATE INDEX endpoint_lease_due ON endpoint_lease (next_due);
+
+-- A controller's tasks for a system, so that many controllers share one system's capacity evenly.
+CREATE TABLE lane (
+    system UUID NOT NULL,
+    controller UUID NOT NULL,
+    next_due BIGINT,                        -- of its earliest due task; NULL if none is due
+    PRIMARY KEY (system, controller)
+);
+CREATE INDEX lane_due ON lane (next_due) WHERE next_due IS NOT NULL;
 
 CREATE TABLE receipt (
     id UUID PRIMARY KEY,
@@ -252,17 +262,17 @@ CREATE INDEX receipt_request ON receipt (request);
 CREATE INDEX receipt_entry ON receipt (entry);
 
 CREATE TABLE statement (
-    id UUID PRIMARY KEY,
+    id UUID PRIMARY KEY,                   -- its entry's too
     request UUID NOT NULL,
     task UUID,
     kind TEXT NOT NULL,
     approver TEXT,
-    sealed BYTEA,
-    made_at BIGINT NOT NULL,
-    entry UUID
+    sealed BYTEA NOT NULL,                 -- the exact bytes, under the evidence key
+    made_at BIGINT NOT NULL
 );
 CREATE INDEX statement_request ON statement (request);
 
+-- What should not have happened and was survived, for somebody to look at.
 CREATE TABLE anomaly (
     id UUID PRIMARY KEY,
     kind TEXT NOT NULL,
