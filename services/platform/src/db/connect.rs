@@ -36,6 +36,8 @@ pub async fn connect(url: &str, options: &DbOptions) -> Result<Db, DbError> {
 
 fn pg(url: &str, options: &DbOptions) -> Result<sqlx::PgPool, DbError> {
     let connection: PgConnectOptions = url.parse()?;
+    // A plan that was made while a queue was empty reads the whole of it when it is full: plan for what is there now.
+    let connection = connection.options([("plan_cache_mode", "force_custom_plan")]);
     let pool = PgPoolOptions::new()
         .max_connections(options.max_connections)
         .acquire_timeout(ACQUIRE);

@@ -13,7 +13,7 @@ use uuid::Uuid;
 const PER_SHARD: i64 = 128;
 
 /// Rows beyond this are not counted: an operator who sees it knows enough.
-const COUNTED_MAX: i64 = 100_000;
+const COUNTED_MAX: i64 = 10_000;
 
 /// Each shard's oldest rows, found in the index on (shard, id). Nothing is remembered from round to round: an id that
 /// was committed late would be skipped.
@@ -56,7 +56,7 @@ static RELAYED: Counter = Counter::new(
 );
 static WAITING: Gauge = Gauge::new(
     "quittance_outbox_waiting",
-    "Messages that wait for the bus, counted up to 100000.",
+    "Messages that wait for the bus, counted up to 10000.",
 );
 static REFUSED: Gauge = Gauge::new(
     "quittance_outbox_refused",
