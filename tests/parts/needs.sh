@@ -7,28 +7,26 @@
 cache=${QUITTANCE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/quittance}
 kafka=$cache/kafka-4.1.0 # the same name as in tests/src/parts/kafka.rs
 
+missing=() # Debian's names of what was looked for and not found
+
 need_build() {
     command -v cargo >/dev/null || fail 'Rust is missing: install 1.95 or later with rustup'
-    local missing=()
-    command -v gcc >/dev/null || missing+=(gcc)
-    command -v g++ >/dev/null || missing+=(g++)
-    command -v make >/dev/null || missing+=(make)
-    command -v pkg-config >/dev/null || missing+=(pkg-config)
+    local program
+    for program in git gcc g++ make pkg-config; do
+        command -v "$program" >/dev/null || missing+=("$program")
+    done
     pkg-config --exists openssl 2>/dev/null || missing+=(libssl-dev)
     pkg-config --exists zlib 2>/dev/null || missing+=(zlib1g-dev)
-    install_packages "${missing[@]}"
 }
 
 need_parts() {
-    local missing=()
     java_is_new || missing+=(default-jre-headless)
     [[ -d $kafka ]] || command -v mvn >/dev/null || missing+=(maven)
     compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || missing+=(postgresql)
-    install_packages "${missing[@]}"
 }
 
 need_go() {
-    command -v go >/dev/null || install_packages golang-go golang-golang-x-mod-dev
+    command -v go >/dev/null || missing+=(golang-go golang-golang-x-mod-dev)
 }
 
 # Kafka 4 needs Java 17.
@@ -38,16 +36,16 @@ java_is_new() {
     [[ -n $version && $version -ge 17 ]]
 }
 
-install_packages() {
-    [[ $# -gt 0 ]] || return 0
+install_missing() {
+    [[ ${#missing[@]} -gt 0 ]] || return 0
     if ! command -v apt-get >/dev/null; then
-        fail "missing (by their Debian names): $*; install them with your system's package manager and run again"
+        fail "missing (by their Debian names): ${missing[*]}; install them with your system's package manager and run again"
     fi
-    [[ $(id -u) -eq 0 ]] || fail "missing; run this and then again: sudo apt-get install --no-install-recommends $*"
+    [[ $(id -u) -eq 0 ]] || fail "missing; run this and then again: sudo apt-get install --no-install-recommends ${missing[*]}"
     run 'apt-get update' apt-get update -q || fail 'apt-get update failed'
-    # RUNLEVEL keeps the package from starting a server of its own, which nobody here would stop.
-    run "apt-get install $*" env RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive \
-        apt-get install -q -y --no-install-recommends "$@" || fail "apt-get could not install $*"
+    # RUNLEVEL keeps a package from starting a server of its own, which nobody here would stop.
+    run "apt-get install ${missing[*]}" env RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive \
+        apt-get install -q -y --no-install-recommends "${missing[@]}" || fail "apt-get could not install ${missing[*]}"
 }
 
 # Whole or not at all, and once, whoever else is fetching at the same time.
