@@ -77,10 +77,10 @@ impl Announcer {
     pub async fn run(self, mut news: watch::Receiver<Role>, stop: Stop) -> Result<(), Fault> {
         while !stop.is_stopping() {
             let role = *news.borrow_and_update();
-            if let Role::Holder { published } = role {
-                if let Err(error) = self.announce(published).await {
-                    warn!(error = %chain(&error), "logged entries are not announced yet");
-                }
+            if let Role::Holder { published } = role
+                && let Err(error) = self.announce(published).await
+            {
+                warn!(error = %chain(&error), "logged entries are not announced yet");
             }
             tokio::select! {
                 () = stop.soft() => {}

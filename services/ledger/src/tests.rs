@@ -60,11 +60,11 @@ impl Bench {
         db.check_schema(&MIGRATIONS).await.unwrap();
         let keys_db = open(&folder.path().join("keys.db")).await;
         keys_db.migrate(&keys::MIGRATIONS).await.unwrap();
-        let ring = Keyring::parse(&generate(Part::ALL, &*rng), "ring", rng.clone()).unwrap();
+        let roots = Keyring::parse(&generate(Part::ALL, &*rng), "ring", rng.clone()).unwrap();
         let log_key = folder.path().join("log.key");
         log_key::create(&log_key, &*rng).unwrap();
         Self {
-            keys: KeyStore::new(keys_db, Arc::new(ring), rng.clone(), clock.clone()),
+            keys: KeyStore::new(keys_db, Arc::new(roots), rng.clone(), clock.clone()),
             bus: embedded(&folder.path().join("bus.db"), clock.clone()).await.unwrap(),
             signer: Arc::new(log_key::load(&log_key, ORIGIN).unwrap()),
             folder,

@@ -39,13 +39,19 @@ const RECEIPTS: Statement = Statement::both(
      WHERE receipt IS NOT NULL AND leaf_index >= $1 ORDER BY leaf_index LIMIT $2",
 );
 
+const RANGE: Statement = Statement::both(
+    "held_range",
+    "SELECT leaf_index, id, controller, controller_seq, request, type, at, leaf, body FROM entry \
+     WHERE leaf_index >= $1 AND leaf_index < $2 ORDER BY leaf_index",
+);
+
 const KEY_EVENTS: Statement = Statement::both(
     "held_key_events",
     "SELECT leaf_index, id, controller, controller_seq, request, type, at, leaf, body FROM entry \
      WHERE type = 11 AND leaf_index >= $1 ORDER BY leaf_index LIMIT $2",
 );
 
-pub(super) const ALL: &[Statement] = &[BY_ID, BY_RECEIPT, BY_REQUEST, RECEIPTS, KEY_EVENTS];
+pub(super) const ALL: &[Statement] = &[BY_ID, BY_RECEIPT, BY_REQUEST, RECEIPTS, RANGE, KEY_EVENTS];
 
 /// An entry with its place; its bytes may still be closed.
 #[derive(Debug, Clone)]
@@ -98,6 +104,12 @@ impl Archive {
     /// Receipts' entries from an index on, at most `limit`.
     pub async fn receipts(&self, from: u64, limit: u32) -> Result<Vec<Held>, Fault> {
         self.many(&RECEIPTS, Args::new().int(signed(from)).int(limit.into()))
+            .await
+    }
+
+    /// Entries from one index on and before another; the caller keeps the two close.
+    pub async fn range(&self, from: u64, until: u64) -> Result<Vec<Held>, Fault> {
+        self.many(&RANGE, Args::new().int(signed(from)).int(signed(until)))
             .await
     }
 

@@ -3,6 +3,7 @@
 use actix_web::HttpResponse;
 use actix_web::http::header::CACHE_CONTROL;
 use actix_web::web::{Data, Path};
+use evidence::merkle::tile::{BundleId, TileId};
 
 use super::State;
 use super::refusal::Refusal;
@@ -24,12 +25,10 @@ pub(super) async fn checkpoint(state: Data<State>) -> Result<HttpResponse, Refus
 
 /// `GET /log/tile/<L>/<N>[.p/<W>]` and `/log/tile/entries/<N>[.p/<W>]`.
 pub(super) async fn tile(path: Path<String>, state: Data<State>) -> Result<HttpResponse, Refusal> {
-    let content = if let Ok(id) = path.parse() {
-        state.archive.bundle(id).await?
-    } else if let Ok(id) = path.parse() {
-        state.archive.tile(id).await?
-    } else {
-        None
+    let content = match (path.parse::<BundleId>(), path.parse::<TileId>()) {
+        (Ok(id), _) => state.archive.bundle(id).await?,
+        (_, Ok(id)) => state.archive.tile(id).await?,
+        _ => None,
     };
     Ok(HttpResponse::Ok()
         .content_type("application/octet-stream")

@@ -1,4 +1,5 @@
 use evidence::merkle::verify::verify_consistency;
+use evidence::note::SignedCheckpoint;
 use platform::chance;
 
 use super::*;
@@ -39,7 +40,7 @@ async fn a_thousand_entries_in_random_batches_are_proved_and_numbered_without_ga
         );
     }
     let last = checkpoints.last().unwrap().checkpoint().clone();
-    for earlier in checkpoints.iter().map(|signed| signed.checkpoint()) {
+    for earlier in checkpoints.iter().map(SignedCheckpoint::checkpoint) {
         let proof = bench
             .archive()
             .consistency(earlier.size, last.size)
