@@ -272,6 +272,33 @@ impl TokenKey {
         })
     }
 
+    /// Reads a private JWK (RFC 8037 §2, RFC 7518 §6.2.2): the form of a key file.
+    pub fn parse_private(json: &str) -> Result<Self, JwkError> {
+        let read: Private = serde_json::from_str(json)?;
+        let secret = coordinate(&read.d)?;
+        let key = Self::new(read.algorithm()?, &secret).map_err(|NotAKey| JwkError::Point)?;
+        let said = match (read.crv.as_str(), &read.y) {
+            ("Ed25519", None) => Jwk::Ed25519 { x: coordinate(&read.x)? },
+            ("P-256", Some(y)) => Jwk::P256 {
+                x: coordinate(&read.x)?,
+                y: coordinate(y)?,
+            },
+            _ => return Err(JwkError::Kind),
+        };
+        if said == key.jwk {
+            Ok(key)
+        } else {
+            Err(JwkError::Contradiction)
+        }
+    }
+
+    /// Writes 32 secret bytes as a private JWK, for a key file that nobody else may read.
+    pub fn write_private(algorithm: Algorithm, secret: &[u8; 32]) -> Result<String, NotAKey> {
+        let public = Self::new(algorithm, secret)?.jwk.required_members();
+        let d = URL_SAFE_NO_PAD.encode(secret);
+        Ok(public.replacen('{', &format!("{{\"d\":\"{d}\","), 1))
+    }
+
     /// Its public part.
     #[must_use]
     pub fn jwk(&self) -> Jwk {
@@ -296,6 +323,27 @@ impl TokenKey {
                 let signature = pair.sign(&SystemRandom::new(), message);
                 signature.expect("the system has randomness").as_ref().to_vec()
             }
+        }
+    }
+}
+
+/// A private JWK's members. It can't be printed.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Private {
+    kty: String,
+    crv: String,
+    x: String,
+    y: Option<String>,
+    d: String,
+}
+
+impl Private {
+    fn algorithm(&self) -> Result<Algorithm, JwkError> {
+        match (self.kty.as_str(), self.crv.as_str()) {
+            ("OKP", "Ed25519") => Ok(Algorithm::EdDsa),
+            ("EC", "P-256") => Ok(Algorithm::Es256),
+            _ => Err(JwkError::Kind),
         }
     }
 }
@@ -382,6 +430,22 @@ mod tests {
                 (parse(x), parse(negative)),
                 (Err(JwkError::Point), Err(JwkError::Point))
             ));
+        }
+    }
+
+    #[test]
+    fn a_key_file_reads_back_and_must_not_contradict_itself() {
+        for algorithm in [Algorithm::EdDsa, Algorithm::Es256] {
+            let written = TokenKey::write_private(algorithm, &[7; 32]).unwrap();
+            let key = TokenKey::parse_private(&written).unwrap();
+            assert_eq!(key.jwk(), TokenKey::new(algorithm, &[7; 32]).unwrap().jwk());
+            let other = TokenKey::write_private(algorithm, &[8; 32]).unwrap();
+            let other_d = &other[..other.find("crv").unwrap()];
+            let mixed = written.replacen(&written[..written.find("crv").unwrap()], other_d, 1);
+            assert_eq!(
+                TokenKey::parse_private(&mixed).unwrap_err().to_string(),
+                JwkError::Contradiction.to_string()
+            );
         }
     }
 
