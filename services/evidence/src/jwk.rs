@@ -278,7 +278,9 @@ impl TokenKey {
         let secret = coordinate(&read.d)?;
         let key = Self::new(read.algorithm()?, &secret).map_err(|NotAKey| JwkError::Point)?;
         let said = match (read.crv.as_str(), &read.y) {
-            ("Ed25519", None) => Jwk::Ed25519 { x: coordinate(&read.x)? },
+            ("Ed25519", None) => Jwk::Ed25519 {
+                x: coordinate(&read.x)?,
+            },
             ("P-256", Some(y)) => Jwk::P256 {
                 x: coordinate(&read.x)?,
                 y: coordinate(y)?,

@@ -25,7 +25,7 @@ const FORBIDDEN_MODE: u32 = 0o027;
 #[derive(Debug, thiserror::Error)]
 pub enum LogKeyError {
     /// The file is not there or can't be read or written.
-    #[error("the log key {0} can't be used ({1}); make one with `quittance keys create-log` or correct the path")]
+    #[error("the log key {0} can't be used ({1}); make one with `quittance keys init` or correct the path")]
     File(PathBuf, #[source] io::Error),
     /// Others may read it.
     #[error("the log key {0} is open to others (mode {1:03o}); run `chmod 600` on it")]

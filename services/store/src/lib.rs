@@ -19,6 +19,7 @@ pub mod registry;
 pub mod requests;
 pub mod scope;
 pub mod sealed;
+pub mod story;
 pub mod tokens;
 
 use jiff::Timestamp;
@@ -75,6 +76,7 @@ pub fn statements() -> Vec<&'static Statement> {
         outbox::ALL,
         registry::ALL,
         requests::ALL,
+        story::ALL,
         tokens::ALL,
     ];
     modules.iter().copied().flatten().copied().flatten().collect()

@@ -1,0 +1,108 @@
+//! The command line: what it is told, in the words of `--help`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::commands::{apply, doctor, keys, migrate, requests, sandbox, token, topics, verify};
+use crate::failure::Failure;
+use crate::output::Output;
+use crate::settings::Settings;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  it worked, or what was checked holds
+  1  what was checked does not hold, or the work failed
+  2  the command line, the configuration or a file is wrong
+  3  something that is needed (database, brokers, ledger) does not answer";
+
+const EXAMPLES: &str = "\
+Begin here:
+  quittance keys init                     make the keys of a deployment in ./quittance-data
+  quittance apply -f registrations.toml   register client businesses and their systems
+  quittance verify evidence/              check receipts and proofs with nothing but files
+
+Configuration: a TOML file named with --config or QUITTANCE_CONFIG; every key can be set as an environment variable,
+QUITTANCE__SECTION__KEY, and secrets from files, QUITTANCE__SECTION__KEY_FILE. Without any, everything lies in the
+folder ./quittance-data.
+
+Exit codes:
+  0  it worked, or what was checked holds
+  1  what was checked does not hold, or the work failed
+  2  the command line, the configuration or a file is wrong
+  3  something that is needed (database, brokers, ledger) does not answer";
+
+/// Routes people's data requests to the businesses that hold their data, and proves what each of them answered.
+#[derive(Debug, Parser)]
+#[command(name = "quittance", version, after_help = EXAMPLES, disable_help_subcommand = true)]
+pub struct Cli {
+    /// The deployment's configuration file.
+    #[arg(long, short, global = true, value_name = "FILE", env = "QUITTANCE_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// Print one JSON object a line, for programs.
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What can be done.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make keys.
+    #[command(subcommand)]
+    Keys(keys::Keys),
+    /// Bring the databases' schemas up to date.
+    Migrate(migrate::Migrate),
+    /// Make the Kafka topics, or check them.
+    Topics(topics::Topics),
+    /// Register client businesses, accounts, systems, keys and instructions from TOML files.
+    Apply(apply::Apply),
+    /// Give, list and revoke API tokens.
+    #[command(subcommand)]
+    Token(token::Token),
+    /// Look at requests and what became of them.
+    #[command(subcommand)]
+    Requests(requests::Requests),
+    /// Look at tasks that wait for a person.
+    #[command(subcommand)]
+    Tasks(requests::Tasks),
+    /// Check a deployment, and say how to mend what is wrong.
+    Doctor(doctor::Doctor),
+    /// Be a client business, for trying out an integration.
+    Sandbox(sandbox::Sandbox),
+    /// Check receipts and proofs offline.
+    #[command(after_help = EXIT_CODES)]
+    Verify(verify::Verify),
+    /// Print the JSON Schema of the configuration file.
+    ConfigSchema(ConfigSchema),
+}
+
+/// `quittance config-schema`.
+#[derive(Debug, Args)]
+pub struct ConfigSchema {}
+
+impl Cli {
+    /// Does it.
+    pub async fn run(self) -> Result<(), Failure> {
+        let output = Output::new(self.json);
+        let settings = || Settings::load(self.config.as_deref());
+        match self.command {
+            Command::Keys(keys) => keys::run(&keys, &settings()?, output),
+            Command::Migrate(migrate) => migrate::run(&migrate, settings()?, output).await,
+            Command::Topics(topics) => topics::run(&topics, settings()?, output).await,
+            Command::Apply(apply) => apply::run(&apply, settings()?, output).await,
+            Command::Token(token) => token::run(&token, settings()?, output).await,
+            Command::Requests(requests) => requests::run(&requests, settings()?, output).await,
+            Command::Tasks(tasks) => requests::run_tasks(&tasks, settings()?, output).await,
+            Command::Doctor(_) => doctor::run(settings()?, output).await,
+            Command::Sandbox(sandbox) => sandbox::run(&sandbox, output).await,
+            Command::Verify(verify) => verify::run(&verify, output),
+            Command::ConfigSchema(_) => {
+                output.say(crate::settings::schema());
+                Ok(())
+            }
+        }
+    }
+}
