@@ -1,6 +1,6 @@
 //! Registrations: from files to rows that count.
 //!
-//! A registration file names what stands in the registry ([`file`]); [`mod@diff`] compares it with the picture that
+//! A registration file names what stands in the registry ([`mod@file`]); [`mod@diff`] compares it with the picture that
 //! the database holds and says what changes, without touching anything; [`apply`] writes the changes with their ledger
 //! entries in one transaction and waits until they are logged, because a key, an instruction or a set of systems
 //! counts only from its entry on. Applying is additive: what a file doesn't name stays as it is, and a key ends only
