@@ -1,5 +1,6 @@
 //! From a ready request to its closing: plan, deliver, collect, close.
 
 pub mod collect;
+pub mod deliver;
 
 mod messages;
