@@ -1,4 +1,4 @@
-//! The ledger over SQLite and the embedded bus, each part driven by hand.
+//! The ledger over each engine and the embedded bus, each part driven by hand.
 
 mod asking;
 mod bus;
@@ -9,6 +9,7 @@ mod statements;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use domain::id::{ControllerId, EntryId, KeyId, MessageId, ReceiptId, RequestId, SystemId, TaskId};
@@ -27,6 +28,7 @@ use platform::clock::ManualClock;
 use platform::db::{Args, Db, DbOptions, Statement, connect};
 use platform::keyring::{Keyring, Part, generate};
 use proto::LedgerEntry;
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 use tempfile::TempDir;
 use uuid::Uuid;
 
@@ -36,6 +38,11 @@ use crate::sequencer::{Parts, Sequencer, Turn};
 use crate::*;
 
 const ORIGIN: &str = "ledger.example/dsr";
+
+const OPTIONS: DbOptions = DbOptions {
+    max_connections: 4,
+    application: "test",
+};
 
 const HOLD: Duration = Duration::from_secs(5);
 
@@ -51,11 +58,16 @@ struct Bench {
 }
 
 impl Bench {
+    /// Over SQLite.
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
+        let db = open(&folder.path().join("ledger.db")).await;
+        Self::over(db, folder).await
+    }
+
+    async fn over(db: Db, folder: TempDir) -> Self {
         let clock = ManualClock::at(at(0));
         let rng: SharedRng = Arc::new(SeededRng::new(5));
-        let db = open(&folder.path().join("ledger.db")).await;
         db.migrate(&MIGRATIONS).await.unwrap();
         db.check_schema(&MIGRATIONS).await.unwrap();
         let keys_db = open(&folder.path().join("keys.db")).await;
@@ -188,12 +200,33 @@ impl Bench {
     }
 }
 
+/// Runs a test on a fresh deployment over each engine that there is.
+async fn on_each_engine(test: impl AsyncFn(Bench)) {
+    test(Bench::new().await).await;
+    on_postgres(test).await;
+}
+
+/// Runs a test over PostgreSQL, if `QUITTANCE_TEST_PG` names a server (`postgres://…`).
+async fn on_postgres<T>(test: impl AsyncFn(Bench) -> T) -> Option<T> {
+    static MADE: AtomicU32 = AtomicU32::new(0);
+    let server = std::env::var("QUITTANCE_TEST_PG").ok()?;
+    let server = server.trim_end_matches('/');
+    let number = MADE.fetch_add(1, Ordering::Relaxed);
+    let name = format!("ledger_{}_{number}", std::process::id());
+    administer(server, format!("CREATE DATABASE {name}")).await;
+    let db = connect(&format!("{server}/{name}"), &OPTIONS).await.unwrap();
+    let outcome = test(Bench::over(db, tempfile::tempdir().unwrap()).await).await;
+    administer(server, format!("DROP DATABASE {name} WITH (FORCE)")).await;
+    Some(outcome)
+}
+
+async fn administer(server: &str, statement: String) {
+    let mut connection = PgConnection::connect(&format!("{server}/postgres")).await.unwrap();
+    connection.execute(AssertSqlSafe(statement)).await.unwrap();
+}
+
 async fn open(path: &std::path::Path) -> Db {
-    let options = DbOptions {
-        max_connections: 4,
-        application: "test",
-    };
-    connect(&format!("sqlite:{}", path.display()), &options).await.unwrap()
+    connect(&format!("sqlite:{}", path.display()), &OPTIONS).await.unwrap()
 }
 
 fn at(second: i64) -> Timestamp {
