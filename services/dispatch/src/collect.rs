@@ -33,6 +33,9 @@ static RECEIPTS: Counter = Counter::new(
     "Receipts that came, by what became of them.",
 );
 
+/// Where receipts wait for their commit.
+pub(crate) type Queue = Work<Incoming, Taken>;
+
 /// Takes receipts in; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Collector {
@@ -75,7 +78,7 @@ pub enum NotTaken {
 
 impl Collector {
     /// A collector, and the work for [`batch::run`].
-    pub(crate) fn new(directory: DirectoryCache, audience: &str) -> (Self, Work<Incoming, Taken>) {
+    pub(crate) fn new(directory: DirectoryCache, audience: &str) -> (Self, Queue) {
         let (callers, work) = gather(WAITING_MAX, BATCH_MAX);
         let audience = Arc::from(audience);
         (

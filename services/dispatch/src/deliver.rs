@@ -29,11 +29,11 @@ use platform::lifecycle::Stop;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use store::Store;
-use store::outbox::Waker;
 use store::registry::DirectoryCache;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::mpsc;
 use uuid::Uuid;
 
+use crate::bell::Bell;
 use crate::collect::Collector;
 use attempt::Ended;
 use hand::Hand;
@@ -82,29 +82,27 @@ impl Config {
 
 /// What the engine needs of the process; cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Bench {
+pub(crate) struct Bench {
     /// The router's database.
-    pub store: Store,
+    pub(crate) store: Store,
     /// Opens the bodies.
-    pub keys: KeyStore,
+    pub(crate) keys: KeyStore,
     /// Where systems are, and their sealed secrets.
-    pub directory: DirectoryCache,
+    pub(crate) directory: DirectoryCache,
     /// Opens the secrets.
-    pub keyring: Arc<Keyring>,
+    pub(crate) keyring: Arc<Keyring>,
     /// The way out.
-    pub egress: Egress,
+    pub(crate) egress: Egress,
     /// Takes receipts that come with an answer.
-    pub collector: Collector,
-    /// Wakes the relay after a commit.
-    pub waker: Waker,
+    pub(crate) collector: Collector,
     /// For what is recorded and decided.
-    pub clock: SharedClock,
+    pub(crate) clock: SharedClock,
     /// For ids and jitter.
-    pub rng: SharedRng,
-    /// Notified when tasks have become due in this process.
-    pub wake: Arc<Notify>,
+    pub(crate) rng: SharedRng,
+    /// Rung when tasks have become due in this process.
+    pub(crate) bell: Bell,
     /// How it works.
-    pub config: Arc<Config>,
+    pub(crate) config: Arc<Config>,
 }
 
 /// One worker: an engine from its start to its stop.
@@ -117,7 +115,7 @@ struct Worker {
 }
 
 /// Delivers until the soft stop; then what is under way ends, or is cut at the hard stop and released.
-pub async fn run(bench: Bench, stop: Stop) -> Result<(), DbError> {
+pub(crate) async fn run(bench: Bench, stop: Stop) -> Result<(), DbError> {
     let worker = Worker::new(bench);
     let (ended, results) = mpsc::unbounded_channel();
     let (record, recorded) = mpsc::unbounded_channel();

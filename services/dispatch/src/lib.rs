@@ -1,6 +1,27 @@
 //! From a ready request to its closing: plan, deliver, collect, close.
+//!
+//! Read in this order: what a process is made of ([`service`]); how a request's systems are fixed ([`plan`]), how its
+//! tasks reach them ([`deliver`]), how their receipts come back and close it ([`collect`]); what the ledger confirms
+//! ([`logged`]), and what is found when something was left behind ([`reconcile`]).
 
-pub mod collect;
+mod config;
+mod service;
+
+mod plan;
+
 pub mod deliver;
 
+pub mod collect;
+
+mod logged;
+mod reconcile;
+
+mod bell;
+mod consume;
+mod dead_letters;
 mod messages;
+mod oddities;
+mod pages;
+
+pub use config::Config;
+pub use service::{BuildError, Deps, Dispatch, build};

@@ -21,12 +21,6 @@ const INSERT: Statement = Statement {
            FROM json_each($1)",
 };
 
-const INSTRUCTS: Statement = Statement {
-    name: "plans_instructs",
-    pg: "SELECT request, instruct FROM plan WHERE request = ANY($1)",
-    lite: "SELECT request, instruct FROM plan WHERE request IN (SELECT unhex(value ->> 0) FROM json_each($1))",
-};
-
 const UNPLANNED: Statement = Statement::both(
     "plans_unplanned",
     // SQLite finds the partial index only by its own words.
@@ -46,7 +40,7 @@ const INSTRUCTIONS: Statement = Statement {
     lite: "SELECT id, body FROM instruction WHERE id IN (SELECT unhex(value ->> 0) FROM json_each($1))",
 };
 
-pub(crate) const ALL: &[&[Statement]] = &[&[INSERT, INSTRUCTS, UNPLANNED, SNAPSHOTS, INSTRUCTIONS]];
+pub(crate) const ALL: &[&[Statement]] = &[&[INSERT, UNPLANNED, SNAPSHOTS, INSTRUCTIONS]];
 
 /// A plan, without its tasks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +59,9 @@ pub struct NewPlan {
 
 /// Stores plans.
 pub async fn insert(tx: &mut Tx, plans: &[NewPlan], now: Timestamp) -> Result<(), DbError> {
+    if plans.is_empty() {
+        return Ok(());
+    }
     let args = Args::new()
         .uuids(plans.iter().map(|plan| plan.request.uuid()))
         .uuids(plans.iter().map(|plan| plan.controller.uuid()))
@@ -72,17 +69,6 @@ pub async fn insert(tx: &mut Tx, plans: &[NewPlan], now: Timestamp) -> Result<()
         .uuids(plans.iter().map(|plan| plan.instruction.uuid()))
         .texts(plans.iter().map(|plan| plan.instruct.as_str()));
     tx.execute(&INSERT, args.int(now.as_microsecond())).await.map(drop)
-}
-
-/// What the plans of these requests were made under; a request without a plan is left out.
-pub async fn instructs(tx: &mut Tx, requests: &[RequestId]) -> Result<Vec<(RequestId, Instruct)>, DbError> {
-    let args = Args::new().uuids(requests.iter().map(|request| request.uuid()));
-    let rows = tx.fetch(&INSTRUCTS, args).await?;
-    let read = |row: &Row| {
-        let request = RequestId::from_uuid(row.get(0)?);
-        Ok((request, row.parse(1, "a plan has an unknown instruction")?))
-    };
-    rows.iter().map(read).collect()
 }
 
 /// Requests that were accepted at `before` or earlier, are ready and have no plan yet; in the order of their ids,
@@ -102,22 +88,29 @@ pub async fn unplanned(
 }
 
 /// The systems of snapshots, in whatever state they are by now.
-pub async fn snapshots(db: &Db, ids: &[Uuid]) -> Result<Vec<(Uuid, Vec<System>)>, DbError> {
-    bodies(db, &SNAPSHOTS, ids).await
+pub async fn snapshots(tx: &mut Tx, ids: &[Uuid]) -> Result<Vec<(Uuid, Vec<System>)>, DbError> {
+    bodies(tx, &SNAPSHOTS, ids).await
 }
 
 /// Instructions, in whatever state they are by now.
-pub async fn instructions(db: &Db, ids: &[InstructionId]) -> Result<Vec<(InstructionId, Instruction)>, DbError> {
+pub async fn instructions(tx: &mut Tx, ids: &[InstructionId]) -> Result<Vec<(InstructionId, Instruction)>, DbError> {
     let ids: Vec<Uuid> = ids.iter().map(|id| id.uuid()).collect();
-    let bodies = bodies(db, &INSTRUCTIONS, &ids).await?;
+    let bodies = bodies(tx, &INSTRUCTIONS, &ids).await?;
     Ok(bodies
         .into_iter()
         .map(|(id, body)| (InstructionId::from_uuid(id), body))
         .collect())
 }
 
-async fn bodies<T: DeserializeOwned>(db: &Db, statement: &Statement, ids: &[Uuid]) -> Result<Vec<(Uuid, T)>, DbError> {
-    let rows = db.fetch(statement, Args::new().uuids(ids.iter().copied())).await?;
+async fn bodies<T: DeserializeOwned>(
+    tx: &mut Tx,
+    statement: &Statement,
+    ids: &[Uuid],
+) -> Result<Vec<(Uuid, T)>, DbError> {
+    if ids.is_empty() {
+        return Ok(vec![]);
+    }
+    let rows = tx.fetch(statement, Args::new().uuids(ids.iter().copied())).await?;
     let read = |row: &Row| {
         let body = serde_json::from_str(&row.get::<String>(1)?);
         Ok((

@@ -56,6 +56,9 @@ pub struct NewTask {
 
 /// Stores planned tasks. Their lanes are woken by the caller, for those whose systems are sent to.
 pub async fn insert(tx: &mut Tx, tasks: &[NewTask], now: Timestamp) -> Result<(), DbError> {
+    if tasks.is_empty() {
+        return Ok(());
+    }
     let args = Args::new()
         .uuids(tasks.iter().map(|task| task.id.uuid()))
         .uuids(tasks.iter().map(|task| task.request.uuid()))

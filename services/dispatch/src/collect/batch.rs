@@ -11,16 +11,16 @@ use keys::{Class, DataKey, KeyStore};
 use platform::chance::{self, SharedRng};
 use platform::clock::SharedClock;
 use platform::db::{DbError, Tx};
-use platform::gather::Work;
+use platform::lifecycle::Stop;
 use proto::{LifecycleEvent, ReceiptPublished};
 use store::entries::{self, EntryRow};
-use store::outbox::{self, OutboxRow, Waker};
+use store::outbox::{self, OutboxRow};
 use store::receipts::{self, AnomalyRow, ReceiptRow};
 use store::registry::{Directory, DirectoryCache};
 use store::{Store, cases};
 
 use super::desk::{Decided, Desk, Drawn, Kept, SIGNER};
-use super::{Incoming, Taken};
+use super::{Incoming, Queue, Taken};
 use crate::messages::{entry_row, outbox_row};
 
 /// The sealed field of a receipt's exact bytes.
@@ -32,17 +32,23 @@ pub(crate) struct Bench {
     pub(crate) store: Store,
     pub(crate) keys: KeyStore,
     pub(crate) directory: DirectoryCache,
-    pub(crate) waker: Waker,
     pub(crate) clock: SharedClock,
     pub(crate) rng: SharedRng,
 }
 
-/// Takes what waits until the queue is closed and empty.
-pub(crate) async fn run(bench: Bench, work: Work<Incoming, Taken>) {
-    while let Some(batch) = work.next().await {
+/// Takes what waits until the stop; then what was brought before it.
+pub(crate) async fn run(bench: Bench, queue: Queue, stop: Stop) -> Result<(), std::convert::Infallible> {
+    loop {
+        let batch = tokio::select! {
+            biased;
+            batch = queue.next() => batch,
+            // The server takes no more by then; deliveries under way may still bring a receipt until the hard stop.
+            () = stop.hard() => return Ok(()),
+        };
+        let Some(batch) = batch else { return Ok(()) };
         let taken = bench.take_all(&batch.items).await;
         batch.answer(taken);
-        bench.waker.wake();
+        bench.store.waker().wake();
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use connectors::Attempted;
 use connectors::webhook::{self, Handover};
-use domain::id::{AttemptId, EventId, SystemId};
+use domain::id::{AttemptId, SystemId};
 use domain::registration::System;
 use evidence::digest::sha256;
 use jiff::Timestamp;
@@ -35,12 +35,12 @@ pub(super) enum Came {
         attempted: Attempted,
         started_at: Timestamp,
         ended_at: Timestamp,
-        odd: Option<(EventId, AnomalyKind)>,
+        odd: Option<AnomalyKind>,
     },
     /// Nothing was sent, and nothing of the schedule is spent: the engine is stopping, or the body can't be opened now.
     NotMade,
     /// The stored bytes are not what was planned: never to be sent.
-    Corrupt(EventId),
+    Corrupt,
 }
 
 /// Where a task goes and what signs it.
@@ -56,7 +56,7 @@ impl Worker {
         let result = match open(&task, key.as_ref()) {
             Opened::Body(body) => self.send(&task, &endpoint, &body).await,
             Opened::NotNow => Came::NotMade,
-            Opened::Corrupt => Came::Corrupt(self.event()),
+            Opened::Corrupt => Came::Corrupt,
         };
         Ended { task, result }
     }
@@ -74,7 +74,6 @@ impl Worker {
         };
         let attempted = webhook::attempt(&self.bench.egress, handover, self.bench.config.limits()).await;
         let (attempted, odd) = self.keep_receipt(attempted).await;
-        let odd = odd.map(|kind| (self.event(), kind));
         Came::Tried {
             attempt: AttemptId::new(started_at, chance::bytes(&*self.bench.rng)),
             attempted,
@@ -97,13 +96,9 @@ impl Worker {
         let delivered = Attempted::Delivered { status, receipt: None };
         match self.bench.collector.submit(token).await {
             Ok(()) => (delivered, None),
-            Err(NotTaken::Refused(_)) => (delivered, Some(AnomalyKind::Misfit)),
+            Err(NotTaken::Refused(_)) => (delivered, Some(AnomalyKind::RefusedAnswer)),
             Err(NotTaken::Again) => (Attempted::Ours(platform::egress::Ours::Request), None),
         }
-    }
-
-    fn event(&self) -> EventId {
-        EventId::new(self.bench.clock.now(), chance::bytes(&*self.bench.rng))
     }
 }
 

@@ -81,7 +81,7 @@ impl Hand {
     /// Claims and attempts until the soft stop, then ends what is under way.
     pub(super) async fn work(&mut self, mut results: Results, stop: &Stop) {
         let poll = Duration::from_millis(self.worker.bench.config.poll_ms);
-        let wake = std::sync::Arc::clone(&self.worker.bench.wake);
+        let bell = self.worker.bench.bell.clone();
         let mut look_at = Instant::now();
         loop {
             tokio::select! {
@@ -92,7 +92,7 @@ impl Hand {
                         look_at = Instant::now();
                     }
                 }
-                () = wake.notified() => look_at = Instant::now(),
+                () = bell.rung() => look_at = Instant::now(),
                 () = tokio::time::sleep_until(look_at) => look_at = Instant::now() + self.look(poll).await,
             }
         }
@@ -148,16 +148,12 @@ impl Hand {
     }
 
     fn room(&self, system: SystemId) -> usize {
-        match self.systems.get(&system) {
-            Some(slots) => slots.room(),
-            None => {
-                let directory = self.worker.bench.directory.current();
-                AHEAD
-                    * directory
-                        .system(system)
-                        .map_or(0, |known| usize::from(known.concurrency))
-            }
+        if let Some(slots) = self.systems.get(&system) {
+            return slots.room();
         }
+        let directory = self.worker.bench.directory.current();
+        let known = directory.system(system);
+        AHEAD * known.map_or(0, |known| usize::from(known.concurrency))
     }
 
     fn busy(&self) -> Vec<SystemId> {
@@ -211,7 +207,8 @@ impl Hand {
             });
             self.under_way.insert(id, (handle, copy));
         }
-        UNDER_WAY.set(self.under_way.len() as f64, &[]);
+        let under_way = u32::try_from(self.under_way.len()).unwrap_or(u32::MAX);
+        UNDER_WAY.set(f64::from(under_way), &[]);
     }
 
     /// Frees the slot, hands the result on, and starts the next; `true` if more should be claimed.

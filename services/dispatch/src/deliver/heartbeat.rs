@@ -54,7 +54,7 @@ impl Worker {
         let released = released.await?;
         if !released.is_empty() {
             tracing::info!(tasks = released.len(), "released tasks whose holder is gone");
-            self.bench.wake.notify_one();
+            self.bench.bell.ring();
         }
         Ok(())
     }

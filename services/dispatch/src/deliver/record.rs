@@ -28,6 +28,7 @@ use super::Worker;
 use super::attempt::{Came, Ended};
 use super::policy::Tried;
 use crate::messages::{entry_row, outbox_row};
+use crate::oddities;
 
 /// Results in one transaction.
 const BATCH_MAX: usize = 1_000;
@@ -78,7 +79,7 @@ impl Worker {
         }
         self.bench.store.waker().wake();
         if sheet.lines.iter().any(|line| matches!(line.step.next, Next::Due(_))) {
-            self.bench.wake.notify_one();
+            self.bench.bell.ring();
         }
     }
 
@@ -206,10 +207,10 @@ fn line(worker: &Worker, ended: Ended, now: Timestamp) -> Line {
     };
     let (step, attempt, odd) = match result {
         Came::NotMade => (keep(Next::Due(now)), None, None),
-        Came::Corrupt(id) => (
+        Came::Corrupt => (
             keep(Next::Parked(ParkReason::Corrupt)),
             None,
-            Some((id, AnomalyKind::Corrupt)),
+            Some(AnomalyKind::Corrupt),
         ),
         Came::Tried {
             attempt,
@@ -239,14 +240,7 @@ fn line(worker: &Worker, ended: Ended, now: Timestamp) -> Line {
         PARKED.add(1, &[("reason", reason.as_str())]);
         tracing::warn!(task = %task.id, system = %task.system, reason = %reason, "task parked");
     }
-    let anomaly = odd.map(|(id, kind)| AnomalyRow {
-        id,
-        kind,
-        request: Some(task.request),
-        task: Some(task.id),
-        system: Some(task.system),
-        sealed: None,
-    });
+    let anomaly = odd.map(|kind| oddities::of_task(kind, task.request, task.id, task.system));
     Line {
         step,
         attempt,

@@ -1,0 +1,43 @@
+//! What dispatch is told by its operator.
+
+use std::net::SocketAddr;
+
+use platform::egress::EgressConfig;
+use platform::http::Http;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::deliver;
+
+/// Dispatch's configuration.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// How it listens, for receipts.
+    pub http: Http,
+    /// The deployment's address as the world sees it: the audience of receipts, and the base of the addresses that
+    /// tasks name.
+    pub public_url: String,
+    /// How webhooks leave.
+    pub egress: EgressConfig,
+    /// How tasks are delivered.
+    pub deliver: deliver::Config,
+    /// How often the reconciler looks for what was left behind.
+    pub reconcile_seconds: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            http: Http {
+                listen: SocketAddr::from(([127, 0, 0, 1], 8081)),
+                ..Http::default()
+            },
+            public_url: String::new(),
+            egress: EgressConfig::default(),
+            deliver: deliver::Config::default(),
+            // What it finds is rare and already late by a minute.
+            reconcile_seconds: 15,
+        }
+    }
+}

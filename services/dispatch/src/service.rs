@@ -1,0 +1,239 @@
+//! One process of dispatch: it binds, and then runs until the stop.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::web::{self, Data, PayloadConfig};
+use evidence::token::TOKEN_BYTES_MAX;
+use keys::KeyStore;
+use platform::bus::SharedBus;
+use platform::chance::{self, SharedRng};
+use platform::clock::SharedClock;
+use platform::egress::{self, Egress};
+use platform::http::{BindError, Check, Server};
+use platform::keyring::Keyring;
+use platform::lifecycle::{Lifecycle, Stop};
+use proto::Group;
+use store::Store;
+use store::outbox::Relay;
+use store::registry::DirectoryCache;
+use uuid::Uuid;
+
+use crate::bell::Bell;
+use crate::collect::{self, Collector};
+use crate::config::Config;
+use crate::logged::Logged;
+use crate::plan::{Grounds, Planner};
+use crate::reconcile::Reconciler;
+use crate::{consume, deliver, pages};
+
+/// How webhooks call themselves.
+const USER_AGENT: &str = concat!("Quittance/", env!("CARGO_PKG_VERSION"));
+
+/// Workers that commit receipts: one gathers while the other waits for its commit.
+const COLLECTORS: usize = 2;
+
+/// What dispatch works with.
+#[derive(Debug, Clone)]
+pub struct Deps {
+    /// The router's database, migrated or checked.
+    pub store: Store,
+    /// The key store with both classes.
+    pub keys: KeyStore,
+    /// The bus.
+    pub bus: SharedBus,
+    /// Opens webhook secrets.
+    pub keyring: Arc<Keyring>,
+    /// The registry's picture.
+    pub directory: DirectoryCache,
+    /// Time.
+    pub clock: SharedClock,
+    /// Chance.
+    pub rng: SharedRng,
+}
+
+/// Why dispatch can't be put together. Each text is one line that says how to mend it.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// The address is taken, or not ours.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The way out can't be built.
+    #[error(transparent)]
+    Egress(#[from] egress::BuildError),
+    /// The public address is no address.
+    #[error("`public_url` must begin with http:// or https://; receipts are addressed to it")]
+    PublicUrl,
+}
+
+/// Dispatch, bound and not running yet.
+pub struct Dispatch {
+    server: Server,
+    relay: Relay,
+    planner: Planner,
+    logged: Logged,
+    reconciler: Reconciler,
+    deliver: deliver::Bench,
+    collect: (collect::batch::Bench, collect::Queue),
+    deps: Deps,
+}
+
+/// Binds. The databases and the bus need not answer yet.
+pub async fn build(config: Config, deps: Deps) -> Result<Dispatch, BuildError> {
+    let public_url: Arc<str> = Arc::from(public_url(&config.public_url)?);
+    let (collector, queue) = Collector::new(deps.directory.clone(), &public_url);
+    let bell = Bell::default();
+    let planner = planner(&deps, &public_url, &bell);
+    if let Err(error) = deps.directory.refresh().await {
+        tracing::warn!(
+            error = &error as &dyn std::error::Error,
+            "the registry could not be read yet"
+        );
+    }
+    Ok(Dispatch {
+        server: server(&config, &deps, &collector)?,
+        relay: relay(&deps),
+        logged: Logged {
+            store: deps.store.clone(),
+            directory: deps.directory.clone(),
+        },
+        reconciler: Reconciler {
+            store: deps.store.clone(),
+            keys: deps.keys.clone(),
+            planner: planner.clone(),
+            clock: Arc::clone(&deps.clock),
+            pause: Duration::from_secs(config.reconcile_seconds.max(1)),
+        },
+        planner,
+        deliver: deliverer(config, &deps, collector, bell)?,
+        collect: (collecting(&deps), queue),
+        deps,
+    })
+}
+
+impl Dispatch {
+    /// Where it listens, with the real port.
+    #[must_use]
+    pub fn addr(&self) -> SocketAddr {
+        self.server.addr()
+    }
+
+    /// Runs its tasks in the lifecycle until the stop.
+    pub fn run(self, lifecycle: &Lifecycle) {
+        let stop = lifecycle.stop();
+        let bus = || Arc::clone(&self.deps.bus);
+        lifecycle.spawn("dispatch relay", self.relay.run(stop.clone()));
+        lifecycle.spawn(
+            "dispatch registry",
+            keep_fresh(self.deps.directory.clone(), stop.clone()),
+        );
+        lifecycle.spawn(
+            "dispatch plan",
+            consume::run(bus(), Group::Plan, self.planner, stop.clone()),
+        );
+        lifecycle.spawn(
+            "dispatch logged",
+            consume::run(bus(), Group::Logged, self.logged, stop.clone()),
+        );
+        lifecycle.spawn("dispatch reconcile", self.reconciler.run(stop.clone()));
+        lifecycle.spawn("dispatch deliver", deliver::run(self.deliver, stop.clone()));
+        let (bench, queue) = self.collect;
+        for _ in 0..COLLECTORS {
+            lifecycle.spawn(
+                "dispatch collect",
+                collect::batch::run(bench.clone(), queue.clone(), stop.clone()),
+            );
+        }
+        lifecycle.spawn("dispatch http", self.server.run(stop));
+    }
+}
+
+async fn keep_fresh(directory: DirectoryCache, stop: Stop) -> Result<(), std::convert::Infallible> {
+    tokio::select! {
+        () = directory.keep_fresh() => {}
+        () = stop.soft() => {}
+    }
+    Ok(())
+}
+
+fn server(config: &Config, deps: &Deps, collector: &Collector) -> Result<Server, BindError> {
+    let collector = Data::new(collector.clone());
+    let store = deps.store.clone();
+    let ready = Check::new("router database", move || {
+        let store = store.clone();
+        async move { store.db().ping().await }
+    });
+    Server::build(&config.http, "dispatch", vec![ready], move |routes| {
+        let receipts = web::resource("/v1/receipts")
+            // One byte more than a token may have, so that the token's own rule refuses it in the standard's words.
+            .app_data(PayloadConfig::new(TOKEN_BYTES_MAX + 1))
+            .route(web::post().to(collect::door::receive));
+        routes
+            .app_data(collector.clone())
+            .service(receipts)
+            .service(web::resource("/schemas/events/{name}").route(web::get().to(pages::event)));
+    })
+}
+
+fn relay(deps: &Deps) -> Relay {
+    Relay {
+        store: deps.store.clone(),
+        bus: Arc::clone(&deps.bus),
+        worker: Uuid::from_bytes(chance::bytes(&*deps.rng)),
+        clock: Arc::clone(&deps.clock),
+        rng: Arc::clone(&deps.rng),
+    }
+}
+
+fn planner(deps: &Deps, public_url: &Arc<str>, bell: &Bell) -> Planner {
+    Planner {
+        store: deps.store.clone(),
+        keys: deps.keys.clone(),
+        directory: deps.directory.clone(),
+        grounds: Grounds::default(),
+        public_url: Arc::clone(public_url),
+        clock: Arc::clone(&deps.clock),
+        rng: Arc::clone(&deps.rng),
+        bell: bell.clone(),
+    }
+}
+
+fn collecting(deps: &Deps) -> collect::batch::Bench {
+    collect::batch::Bench {
+        store: deps.store.clone(),
+        keys: deps.keys.clone(),
+        directory: deps.directory.clone(),
+        clock: Arc::clone(&deps.clock),
+        rng: Arc::clone(&deps.rng),
+    }
+}
+
+fn deliverer(
+    config: Config,
+    deps: &Deps,
+    collector: Collector,
+    bell: Bell,
+) -> Result<deliver::Bench, egress::BuildError> {
+    Ok(deliver::Bench {
+        store: deps.store.clone(),
+        keys: deps.keys.clone(),
+        directory: deps.directory.clone(),
+        keyring: Arc::clone(&deps.keyring),
+        egress: Egress::new(&config.egress, USER_AGENT)?,
+        collector,
+        clock: Arc::clone(&deps.clock),
+        rng: Arc::clone(&deps.rng),
+        bell,
+        config: Arc::new(config.deliver),
+    })
+}
+
+/// Without a slash at its end, so that paths can be put behind it.
+fn public_url(url: &str) -> Result<&str, BuildError> {
+    let url = url.trim_end_matches('/');
+    let host = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+    host.filter(|host| !host.is_empty())
+        .map(|_| url)
+        .ok_or(BuildError::PublicUrl)
+}
