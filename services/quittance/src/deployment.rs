@@ -92,6 +92,17 @@ impl Deployment {
         })
     }
 
+    /// Refuses a file that is not there yet: whoever only looks must not make it by connecting.
+    pub fn is_made(&self, which: Database) -> Result<(), Failure> {
+        let place = self.place(which)?;
+        match place.strip_prefix("sqlite:") {
+            Some(file) if !Path::new(file).exists() => Err(Failure::no(format!(
+                "there is no {file} yet; `quittance migrate` makes it, and so does `quittance up`"
+            ))),
+            _ => Ok(()),
+        }
+    }
+
     /// Connects to a database and sees whether it answers.
     pub async fn connect(&self, which: Database) -> Result<Db, Failure> {
         let config = self.config(which)?;

@@ -58,7 +58,7 @@ pub async fn run(apply: &Apply, settings: Settings, output: Output) -> Result<()
         return Ok(());
     };
     show(&changes, output);
-    show_secrets(&applied, output);
+    show_secrets(&changes, &applied, output);
     registrar.wait(&applied, Duration::from_secs(apply.wait)).await?;
     let logged = applied.entries.len();
     output.tell(
@@ -111,8 +111,19 @@ fn show(changes: &Changes, output: Output) {
     }
 }
 
-fn show_secrets(applied: &Applied, output: Output) {
-    for (system, secret) in &applied.made {
+fn show_secrets(changes: &Changes, applied: &Applied, output: Output) {
+    for (named, secret) in &applied.made {
+        // A new controller is known to whoever applies by its slug, not yet by its id.
+        let slug = |controller: &str| {
+            let new = changes.controllers.iter().map(|(new, _)| new);
+            new.clone()
+                .find(|new| new.id.to_string() == controller)
+                .map(|new| new.slug.clone())
+        };
+        let by_slug = named
+            .split_once('/')
+            .and_then(|(owner, system)| Some(format!("{}/{system}", slug(owner)?)));
+        let system = by_slug.as_ref().unwrap_or(named);
         let words = format!("secret of {system}, shown this once: {}", secret.expose());
         output.tell(words, &json!({"system": system, "secret": secret.expose()}));
     }

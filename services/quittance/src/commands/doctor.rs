@@ -72,6 +72,7 @@ impl Ward {
     async fn database(&mut self, deployment: &Deployment, which: Database) {
         let looked = async {
             let place = deployment.place(which)?;
+            deployment.is_made(which)?;
             let db = deployment.connect(which).await?;
             db.check_schema(&which.migrations()).await?;
             Ok(format!("{place} answers, and its schema is this program's"))
@@ -110,13 +111,15 @@ impl Ward {
 
     async fn registry(&mut self, deployment: &Deployment) {
         let looked = async {
+            deployment.is_made(Database::Router)?;
             let db = deployment.connect(Database::Router).await?;
+            db.check_schema(&Database::Router.migrations()).await?;
             let cache = DirectoryCache::new(Store::new(db));
             cache.refresh().await?;
             let directory = cache.current();
             let (controllers, keys) = (directory.controllers().count(), directory.keys().count());
             match (directory.operator(), controllers) {
-                (Some(_), _) => Ok(format!("{controllers} controllers, {keys} keys")),
+                (Some(_), _) => Ok(format!("controllers: {controllers}, their public keys: {keys}")),
                 (None, 0) => Err(Failure::no(
                     "nothing is registered; begin with `quittance apply -f operator.toml`",
                 )),

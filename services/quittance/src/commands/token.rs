@@ -1,5 +1,7 @@
 //! `quittance token`: who may call the APIs, and how far.
 
+pub mod auditor;
+
 use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
@@ -33,11 +35,12 @@ pub enum Token {
 Examples:
   quittance token add --role product --label \"Smart Reply\" --controller nablus-sweets --right deletion --right access
   quittance token add --role operator --label \"privacy desk\" --expires-in-days 90
-  quittance token add --role system --system nablus-sweets/crm --label \"CRM\"")]
+  quittance token add --role system --system nablus-sweets/crm --label \"CRM\"
+  quittance token add --role auditor --controller nablus-sweets --from 2026-01-01T00:00:00Z --label \"audit 2026\"")]
     Add(Add),
     /// List all tokens by their digests, with those that open nothing any more.
     List,
-    /// End a token at once, by its digest as `list` shows it or by the token itself.
+    /// End a token at once, by its digest as `list` shows it or by the token itself; an auditor's by the token itself.
     Revoke(Revoke),
 }
 
@@ -62,7 +65,16 @@ pub struct Add {
     /// Of which system, for the role `system`: CONTROLLER/SYSTEM or its id.
     #[arg(long, required_if_eq("role", "system"), value_name = "SYSTEM")]
     pub system: Option<String>,
-    /// From when on it opens nothing.
+    /// For the role `auditor`: in whose sequence its questions are logged; the operator's, if not said.
+    #[arg(long, value_name = "SLUG")]
+    pub home: Option<String>,
+    /// For the role `auditor`: entries from this instant on.
+    #[arg(long, value_name = "INSTANT")]
+    pub from: Option<Timestamp>,
+    /// For the role `auditor`: entries before this instant.
+    #[arg(long, value_name = "INSTANT")]
+    pub until: Option<Timestamp>,
+    /// From when on it opens nothing; never if not said, but for an auditor's after 90 days.
     #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=3650))]
     pub expires_in_days: Option<u32>,
 }
@@ -76,6 +88,8 @@ pub enum RoleName {
     Operator,
     /// One system: fetches its tasks and answers them.
     System,
+    /// An auditor: reads the ledger, and every question is logged.
+    Auditor,
 }
 
 /// `quittance token revoke`.
@@ -88,16 +102,21 @@ pub struct Revoke {
 /// Does it.
 pub async fn run(command: &Token, settings: Settings, output: Output) -> Result<(), Failure> {
     let deployment = Deployment::new(settings);
-    let db = deployment.database(Database::Router).await?;
     match command {
         Token::Add(add) => {
-            let token = issue(add, &deployment, &db).await?;
+            let token = match add.role {
+                RoleName::Auditor => auditor::issue(add, &deployment).await?,
+                _ => issue(add, &deployment, &deployment.database(Database::Router).await?).await?,
+            };
             let words = format!("token, shown this once: {}", token.expose());
             output.tell(words, &json!({"token": token.expose(), "label": add.label}));
             Ok(())
         }
-        Token::List => list(&db, deployment.clock.now(), output).await,
-        Token::Revoke(revoked) => revoke(&db, &revoked.token, deployment.clock.now(), output).await,
+        Token::List => {
+            let db = deployment.database(Database::Router).await?;
+            list(&db, deployment.clock.now(), output).await
+        }
+        Token::Revoke(revoked) => revoke_any(&deployment, &revoked.token, output).await,
     }
 }
 
@@ -132,6 +151,19 @@ async fn list(db: &Db, now: Timestamp, output: Output) -> Result<(), Failure> {
     Ok(())
 }
 
+/// An auditor's token is looked for where this process can look.
+async fn revoke_any(deployment: &Deployment, named: &str, output: Output) -> Result<(), Failure> {
+    let databases = deployment.settings.databases.as_ref();
+    let has_ledger = databases.is_none_or(|databases| databases.ledger.is_some());
+    if has_ledger && auditor::revoke(deployment, &Secret::new(named)).await? {
+        let words = output.paint(Tone::Good, "it opens nothing from now on");
+        output.tell(words, &json!({"role": "auditor", "revoked": true}));
+        return Ok(());
+    }
+    let db = deployment.database(Database::Router).await?;
+    revoke(&db, named, deployment.clock.now(), output).await
+}
+
 async fn revoke(db: &Db, named: &str, now: Timestamp, output: Output) -> Result<(), Failure> {
     let by_itself = hex(&digest(&Secret::new(named)));
     let all = tokens::list(db).await?;
@@ -158,6 +190,7 @@ fn role(add: &Add, directory: &Directory) -> Result<Role, Failure> {
         (RoleName::Product, None) => Role::Product,
         (RoleName::Operator, None) => Role::Operator,
         (RoleName::System, Some(named)) => Role::System(system(named, directory)?),
+        (RoleName::Auditor, _) => return Err(Failure::usage("an auditor's token is made for the ledger")),
         (RoleName::System, None) => return Err(Failure::usage("the role `system` needs `--system`")),
         (_, Some(_)) => return Err(Failure::usage("`--system` belongs to the role `system` only")),
     })
@@ -266,6 +299,9 @@ mod tests {
             rights: vec![Right::Access],
             assurance: AssuranceLevel::ChannelControl,
             system: None,
+            home: None,
+            from: None,
+            until: None,
             expires_in_days: None,
         };
         let token = issue(&add, &deployment, &db).await.unwrap();

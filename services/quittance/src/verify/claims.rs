@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::id::{ReceiptId, RequestId, TaskId};
+use evidence::digest::ContentDigest;
 use evidence::entry::body::{Body, Closure, LastWord, Plan, Receipt};
 use evidence::history::{KeyHistory, LoggedReceipt, verify_logged};
 use evidence::note::SignedCheckpoint;
@@ -51,7 +52,7 @@ pub fn check(files: &Files, audience: Option<&str>) -> Result<Vec<Claim>, Unusab
         proved: BTreeMap::new(),
         history: KeyHistory::default(),
         receipts: BTreeMap::new(),
-        good: BTreeSet::new(),
+        good: BTreeMap::new(),
     };
     checker.checkpoints(files);
     checker.keys(files);
@@ -74,7 +75,7 @@ struct Checker<'c> {
     /// Proved receipt entries, and the place of each in `proved`.
     receipts: BTreeMap<ReceiptId, (String, Receipt)>,
     /// Receipts that hold.
-    good: BTreeSet<ReceiptId>,
+    good: BTreeMap<ReceiptId, LoggedReceipt>,
 }
 
 impl Checker<'_> {
@@ -159,13 +160,12 @@ impl Checker<'_> {
             self.claim(&id, Ok(logged));
             match outcome {
                 Ok(logged) => {
-                    self.good.insert(id);
-                    let said = spoken(&logged);
-                    self.claim(&id, Ok(said));
+                    self.claim(&id, Ok(spoken(&logged)));
                     if let Some(revoked) = logged.revoked_at {
                         let says = format!("its key was revoked later, at entry {revoked}: ask its owner about it");
                         self.claim(&id, Err(says));
                     }
+                    self.good.insert(id, logged);
                 }
                 Err(error) => self.claim(&id, Err(format!("{} ({})", chain(&error), body.task))),
             }
@@ -197,7 +197,11 @@ impl Checker<'_> {
                 continue;
             };
             let before = *plan_index < self.proved[&name].index;
-            let outcome = if before && planned.system == body.system {
+            let digest = ContentDigest(*match self.good.get(&id) {
+                Some(logged) => logged.receipt.report.task_digest(),
+                None => continue,
+            });
+            let outcome = if before && planned.system == body.system && planned.task_digest == digest {
                 Ok(format!(
                     "its task was fixed by the plan at entry {plan_index}, before any answer was known"
                 ))
@@ -244,7 +248,7 @@ impl Checker<'_> {
         });
         for (receipt, task) in receipts {
             let given = self.receipts.get(&receipt);
-            if given.is_some_and(|(_, body)| body.task != task || !self.good.contains(&receipt)) {
+            if given.is_some_and(|(_, body)| body.task != task || !self.good.contains_key(&receipt)) {
                 return Err(format!("rests on {receipt}, which does not hold for {task}"));
             }
         }
@@ -260,7 +264,7 @@ impl Checker<'_> {
         for (name, bytes) in &files.tokens {
             let logged = self.receipts.iter().find(|(_, (_, body))| body.jws.as_bytes() == bytes);
             let outcome = match logged.map(|(id, _)| *id) {
-                Some(id) if self.good.contains(&id) => Ok(format!("is {id}, byte for byte as it was logged")),
+                Some(id) if self.good.contains_key(&id) => Ok(format!("is {id}, byte for byte as it was logged")),
                 Some(id) => Err(format!("is {id}, which does not hold")),
                 None => Err("is in none of the entries that were given: add its entry and proof".to_owned()),
             };
@@ -313,3 +317,6 @@ fn spoken(logged: &LoggedReceipt) -> String {
         logged.audience
     )
 }
+
+#[cfg(test)]
+mod tests;
