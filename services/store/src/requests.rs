@@ -1,6 +1,6 @@
 //! Requests: how they come in, and how they are read.
 //!
-//! A request's row is written once, by [`accept`]; afterwards only its controller, stage, version, outcome,
+//! A request's row is written once, by [`accept()`]; afterwards only its controller, stage, version, outcome,
 //! instruction and closing time change, under its lock ([`cases`](crate::cases)). What is about the person lies
 //! sealed in it; [`Shown`] holds the rest.
 

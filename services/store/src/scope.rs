@@ -6,6 +6,8 @@
 use domain::id::ControllerId;
 use domain::right::Right;
 
+use crate::tokens::{Controllers, Rights, TokenScope};
+
 /// Which requests a caller may see and make.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scope {
@@ -35,6 +37,21 @@ impl Scope {
     #[must_use]
     pub fn covers(&self, controller: ControllerId, right: Right) -> bool {
         self.controllers.includes(&controller) && self.rights.includes(&right)
+    }
+}
+
+impl From<&TokenScope> for Scope {
+    fn from(token: &TokenScope) -> Self {
+        Self {
+            controllers: match &token.controllers {
+                Controllers::All => Among::All,
+                Controllers::Only(some) => Among::Only(some.iter().copied().collect()),
+            },
+            rights: match &token.rights {
+                Rights::All => Among::All,
+                Rights::Only(some) => Among::Only(some.iter().copied().collect()),
+            },
+        }
     }
 }
 
