@@ -4,9 +4,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::commands::{apply, doctor, keys, migrate, requests, sandbox, token, topics, verify};
+use crate::commands::{apply, demo, doctor, keys, migrate, requests, sandbox, serve, token, topics, verify};
 use crate::failure::Failure;
 use crate::output::Output;
+use crate::router::Roles;
 use crate::settings::Settings;
 
 const EXIT_CODES: &str = "\
@@ -18,6 +19,7 @@ Exit codes:
 
 const EXAMPLES: &str = "\
 Begin here:
+  quittance demo                          watch a request from a chat message to a verified receipt
   quittance keys init                     make the keys of a deployment in ./quittance-data
   quittance apply -f registrations.toml   register client businesses and their systems
   quittance verify evidence/              check receipts and proofs with nothing but files
@@ -50,6 +52,16 @@ pub struct Cli {
 /// What can be done.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// See it work, on this machine, in half a minute.
+    Demo(demo::Demo),
+    /// Run all services in one process.
+    Up(serve::Up),
+    /// Run the doors of a cluster: what channels, products and programs send.
+    Intake(serve::Service),
+    /// Run a cluster's dispatch: planning, delivering, collecting, closing.
+    Dispatch(serve::Service),
+    /// Run a cluster's ledger: the log, its proofs, auditors' questions.
+    Ledger(serve::Service),
     /// Make keys.
     #[command(subcommand)]
     Keys(keys::Keys),
@@ -89,6 +101,11 @@ impl Cli {
         let output = Output::new(self.json);
         let settings = || Settings::load(self.config.as_deref());
         match self.command {
+            Command::Demo(demo) => demo::run(demo, output).await,
+            Command::Up(_) => serve::run(Roles::All, settings()?, output).await,
+            Command::Intake(_) => serve::run(Roles::Intake, settings()?, output).await,
+            Command::Dispatch(_) => serve::run(Roles::Dispatch, settings()?, output).await,
+            Command::Ledger(_) => serve::run(Roles::Ledger, settings()?, output).await,
             Command::Keys(keys) => keys::run(&keys, &settings()?, output),
             Command::Migrate(migrate) => migrate::run(&migrate, settings()?, output).await,
             Command::Topics(topics) => topics::run(&topics, settings()?, output).await,

@@ -1,11 +1,13 @@
 //! One module a command: its words for `--help`, and a few lines that call a library.
 
 pub mod apply;
+pub mod demo;
 pub mod doctor;
 pub mod keys;
 pub mod migrate;
 pub mod requests;
 pub mod sandbox;
+pub mod serve;
 pub mod token;
 pub mod topics;
 pub mod verify;

@@ -9,7 +9,10 @@ pub mod cli;
 pub mod commands;
 
 pub mod deployment;
+pub mod router;
 pub mod settings;
+
+pub mod demo;
 
 pub mod examples;
 pub mod verify;

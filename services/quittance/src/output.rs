@@ -7,8 +7,9 @@
 use std::fmt::Display;
 use std::io::{self, IsTerminal as _, Write as _};
 
-use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
+use comfy_table::presets::NOTHING;
 use comfy_table::{ContentArrangement, Table};
+use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
 
 /// How a line is meant.
@@ -85,6 +86,11 @@ impl Output {
 
     /// Rows under headings: a table for a person, an object a row for a program.
     pub fn table(self, headings: &[&str], rows: &[Vec<String>]) {
+        self.grouped_table(headings, rows, 0);
+    }
+
+    /// The same; for a person, rows that begin like the row above leave so many first columns blank.
+    pub fn grouped_table(self, headings: &[&str], rows: &[Vec<String>], first_columns: usize) {
         if self.json {
             for row in rows {
                 let members = headings
@@ -97,11 +103,30 @@ impl Output {
         }
         let mut table = Table::new();
         table
-            .load_style(UTF8_HORIZONTAL_ONLY)
+            .load_style(NOTHING)
             .set_content_arrangement(ContentArrangement::Disabled)
-            .set_header(headings)
-            .add_rows(rows);
+            .set_header(headings);
+        for (place, row) in rows.iter().enumerate() {
+            let above = place.checked_sub(1).map(|above| &rows[above]);
+            let same = above.is_some_and(|above| above[..first_columns] == row[..first_columns]);
+            let blank = if same { first_columns } else { 0 };
+            table.add_row((0..row.len()).map(|column| if column < blank { "" } else { &row[column] }));
+        }
         line(table);
+    }
+
+    /// A bar for work of so many steps; it shows on a terminal alone.
+    #[must_use]
+    pub fn progress(self, steps: u64, what: &'static str) -> Progress {
+        let bar = if self.terminal {
+            ProgressBar::new(steps)
+        } else {
+            ProgressBar::hidden()
+        };
+        let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {msg}");
+        bar.set_style(style.expect("the template has known keys only"));
+        bar.set_message(what);
+        Progress(bar)
     }
 
     /// Why the command ended badly: to standard error, whoever reads.
@@ -113,6 +138,27 @@ impl Output {
         };
         // Nobody is left to tell if standard error is gone.
         let _ = writeln!(io::stderr().lock(), "{painted}");
+    }
+}
+
+/// How far work has come.
+#[derive(Debug)]
+pub struct Progress(ProgressBar);
+
+impl Progress {
+    /// So many steps are done.
+    pub fn reach(&self, steps: u64) {
+        self.0.set_position(steps);
+    }
+
+    /// Prints beside the bar.
+    pub fn aside(&self, print: impl FnOnce()) {
+        self.0.suspend(print);
+    }
+
+    /// Takes the bar away.
+    pub fn end(&self) {
+        self.0.finish_and_clear();
     }
 }
 

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use platform::bus::BusConfig;
 use platform::config::{self, DatabaseConfig};
+use platform::http::Http;
 use platform::telemetry::Telemetry;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -22,8 +23,10 @@ pub const PREFIX: &str = "QUITTANCE";
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
-    /// Where the world reaches this deployment: the audience of receipts and the base of every link. No final slash.
-    pub public_url: String,
+    /// Where the world reaches this deployment: the audience of receipts and the base of every link, without a final
+    /// slash. What is behind it sends `/v1/receipts` and `/schemas` to dispatch, `/log` and `/v1/audit` to the ledger,
+    /// and the rest to intake. Not said, each service is known by the address that it listens on.
+    pub public_url: Option<String>,
     /// The folder of the embedded deployment: its databases, its bus, and its keys unless they are said to lie elsewhere.
     pub data: PathBuf,
     /// The file with the root keys, made by `quittance keys init`; `keys.toml` in `data` if not said.
@@ -34,6 +37,10 @@ pub struct Settings {
     pub kafka: Option<BusConfig>,
     /// Log, traces and figures.
     pub telemetry: Telemetry,
+    /// The doors' own settings.
+    pub intake: intake::Config,
+    /// Dispatch's own settings.
+    pub dispatch: dispatch::Config,
     /// The ledger's own settings.
     pub ledger: ledger::Config,
 }
@@ -53,12 +60,14 @@ pub struct Databases {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            public_url: "http://127.0.0.1:8081".to_owned(),
+            public_url: None,
             data: PathBuf::from("quittance-data"),
             key_ring: None,
             databases: None,
             kafka: None,
             telemetry: Telemetry::default(),
+            intake: intake::Config::default(),
+            dispatch: dispatch::Config::default(),
             ledger: ledger::Config::default(),
         }
     }
@@ -72,7 +81,7 @@ impl Settings {
     }
 
     fn checked(self) -> Result<Self, Failure> {
-        let url = &self.public_url;
+        let Some(url) = &self.public_url else { return Ok(self) };
         let scheme = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
         let plain = |rest: &str| !rest.is_empty() && !rest.contains(['?', '#', ' ', '@']) && !rest.ends_with('/');
         if scheme.is_some_and(plain) {
@@ -96,13 +105,45 @@ impl Settings {
         self.key_ring.clone().unwrap_or_else(|| self.data.join("keys.toml"))
     }
 
+    /// The audience of receipts.
+    #[must_use]
+    pub fn public_url(&self) -> String {
+        self.dispatch().public_url
+    }
+
+    /// The doors' settings, with what follows from the rest.
+    #[must_use]
+    pub fn intake(&self) -> intake::Config {
+        let mut config = self.intake.clone();
+        self.name(&mut config.public_url, &config.http);
+        config
+    }
+
+    /// Dispatch's settings, with what follows from the rest.
+    #[must_use]
+    pub fn dispatch(&self) -> dispatch::Config {
+        let mut config = self.dispatch.clone();
+        self.name(&mut config.public_url, &config.http);
+        config
+    }
+
+    fn name(&self, service_url: &mut String, http: &Http) {
+        if service_url.is_empty() {
+            *service_url = self
+                .public_url
+                .clone()
+                .unwrap_or_else(|| format!("http://{}", http.listen));
+        }
+    }
+
     /// The ledger's settings, with what follows from the rest: the log is called like the public address, and its key
     /// lies in `data`.
     #[must_use]
     pub fn ledger(&self) -> ledger::Config {
         let mut config = self.ledger.clone();
         if config.origin.is_empty() {
-            let host = self.public_url.split_once("://").map_or("", |(_, rest)| rest);
+            let url = self.public_url();
+            let host = url.split_once("://").map_or("", |(_, rest)| rest);
             host.clone_into(&mut config.origin);
         }
         if config.log_key.as_os_str().is_empty() {
@@ -136,7 +177,7 @@ mod tests {
     fn a_public_url_is_one_that_links_can_be_made_of() {
         let check = |url: &str| {
             let settings = Settings {
-                public_url: url.to_owned(),
+                public_url: Some(url.to_owned()),
                 ..Settings::default()
             };
             settings.checked().is_ok()

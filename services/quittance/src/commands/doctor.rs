@@ -135,13 +135,10 @@ impl Ward {
 
 fn deployment_in_words(deployment: &Deployment) -> String {
     let settings = &deployment.settings;
+    let url = settings.public_url();
     if settings.is_embedded() {
-        format!(
-            "embedded, in the folder {}, known as {}",
-            settings.data.display(),
-            settings.public_url
-        )
+        format!("embedded, in the folder {}, known as {url}", settings.data.display())
     } else {
-        format!("a cluster's, known as {}", settings.public_url)
+        format!("a cluster's, known as {url}")
     }
 }

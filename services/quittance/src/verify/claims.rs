@@ -15,12 +15,12 @@ use evidence::note::SignedCheckpoint;
 use evidence::policy::{Policy, PolicyError};
 use evidence::proof::{Proof, Verified, verify_proof};
 use platform::problem::chain;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::files::{Files, FilesError, Logged};
 
 /// One thing that was checked.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claim {
     /// Whether it holds.
     pub holds: bool,
