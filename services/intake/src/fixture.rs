@@ -62,6 +62,7 @@ pub(crate) struct House {
     pub(crate) keys: KeyStore,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) doors: Data<Doors>,
+    keyring: Arc<Keyring>,
     router: String,
     _folder: TempDir,
 }
@@ -128,9 +129,18 @@ impl House {
             keys,
             clock,
             doors,
+            keyring,
             router,
             _folder: folder,
         }
+    }
+
+    /// The same at a moment when the registry was never read.
+    pub(crate) fn without_registry(mut self) -> Self {
+        let registry = DirectoryCache::new(self.store.clone());
+        let rng = Arc::new(SeededRng::new(8));
+        self.doors = doors(&self.store, &self.keys, registry, &self.keyring, &self.clock, &rng);
+        self
     }
 
     /// The doors of a second process over the same databases.

@@ -16,6 +16,7 @@ mod doors;
 mod figures;
 #[cfg(test)]
 mod fixture;
+mod locale;
 mod messages;
 pub mod phrases;
 mod refusal;

@@ -12,6 +12,7 @@ use keys::KeyStore;
 use platform::bus::SharedBus;
 use platform::chance::{self, SharedRng};
 use platform::clock::SharedClock;
+use platform::db::Db;
 use platform::http::{BindError, Check, Server};
 use platform::keyring::{Keyring, KeyringError};
 use platform::lifecycle::{Lifecycle, Stop};
@@ -73,6 +74,10 @@ pub struct Intake {
 /// Binds. The databases need not answer yet: until they do, doors say 503.
 pub async fn build(config: Config, deps: Deps) -> Result<Intake, BuildError> {
     let (accepting, workers) = accepting(&deps.store, &deps.keys, &deps.clock);
+    let checks = vec![
+        answers("router database", deps.store.db()),
+        answers("key store", deps.keys.db()),
+    ];
     let doors = Data::new(Doors {
         accepting,
         store: deps.store.clone(),
@@ -92,7 +97,7 @@ pub async fn build(config: Config, deps: Deps) -> Result<Intake, BuildError> {
             "the registry could not be read yet"
         );
     }
-    let server = Server::build(&config.http, "intake", vec![ready(&deps.store)], move |config| {
+    let server = Server::build(&config.http, "intake", checks, move |config| {
         routes(config, &doors);
     })?;
     let relay = Relay {
@@ -137,12 +142,12 @@ async fn keep_fresh(directory: DirectoryCache, stop: Stop) -> Result<(), std::co
     Ok(())
 }
 
-/// Can accept durably. Kafka is not asked: what is accepted waits for it in the outbox.
-fn ready(store: &Store) -> Check {
-    let store = store.clone();
-    Check::new("router database", move || {
-        let store = store.clone();
-        async move { store.db().ping().await }
+/// Whether a database answers. Kafka is not asked: what is accepted waits for it in the outbox.
+fn answers(name: &'static str, db: &Db) -> Check {
+    let db = db.clone();
+    Check::new(name, move || {
+        let db = db.clone();
+        async move { db.ping().await }
     })
 }
 

@@ -7,7 +7,7 @@
 mod accept;
 mod read;
 
-use domain::assurance::AssuranceLevel;
+use domain::assurance::Assurance;
 use domain::id::{BindingId, ControllerId, InstructionId, RequestId};
 use domain::new_request::Door;
 use domain::request::{Closing, StageName};
@@ -44,7 +44,11 @@ pub struct Shown {
     /// The door that made it.
     pub door: Door,
     /// What was proven about the requester.
-    pub assurance: AssuranceLevel,
+    pub assurance: Assurance,
+    /// ISO 3166-1 alpha-2, where the caller named one.
+    pub jurisdiction: Option<String>,
+    /// BCP 47, where known.
+    pub locale: Option<String>,
     /// The law that its clock runs under.
     pub regime: String,
     /// The law's version.
@@ -67,13 +71,14 @@ pub struct Shown {
 macro_rules! shown_columns {
     () => {
         "id, controller, stage, version, outcome, exercised, channel, product, binding, door, assurance, \
-         regime, regime_version, zone, received_at, accepted_at, due_at, instruction, closed_at"
+         regime, regime_version, zone, received_at, accepted_at, due_at, instruction, closed_at, assured_at, \
+         assured_by, jurisdiction, locale"
     };
 }
 pub(crate) use shown_columns;
 
 /// How many columns [`shown_columns`] names; what a statement adds comes after them.
-const SHOWN: usize = 19;
+const SHOWN: usize = 23;
 
 fn shown(row: &Row) -> Result<Shown, DbError> {
     let outcome: Option<String> = row.get(4)?;
@@ -90,7 +95,9 @@ fn shown(row: &Row) -> Result<Shown, DbError> {
         product: row.get(7)?,
         binding: row.get::<Option<_>>(8)?.map(BindingId::from_uuid),
         door: row.parse(9, "a request has an unknown door")?,
-        assurance: row.parse(10, "a request has an unknown assurance level")?,
+        assurance: assurance(row)?,
+        jurisdiction: row.get(21)?,
+        locale: row.get(22)?,
         regime: row.get(11)?,
         regime_version: row.get(12)?,
         zone: row.get(13)?,
@@ -99,6 +106,16 @@ fn shown(row: &Row) -> Result<Shown, DbError> {
         due_at: instant(row.get(16)?)?,
         instruction: row.get::<Option<_>>(17)?.map(InstructionId::from_uuid),
         closed_at: closed_at.map(instant).transpose()?,
+    })
+}
+
+fn assurance(row: &Row) -> Result<Assurance, DbError> {
+    let evidence: Option<Vec<u8>> = row.get(20)?;
+    let evidence = evidence.map(<[u8; 32]>::try_from).transpose();
+    Ok(Assurance {
+        level: row.parse(10, "a request has an unknown assurance level")?,
+        at: instant(row.get(19)?)?,
+        evidence: evidence.map_err(|_| DbError::Inconsistent("an assurance's evidence is not 32 bytes"))?,
     })
 }
 

@@ -108,6 +108,7 @@ enum Dealt {
 #[derive(Serialize)]
 struct Assurance<'a> {
     level: &'a str,
+    at: Timestamp,
 }
 
 #[derive(Serialize)]
@@ -167,7 +168,8 @@ fn message<'a>(occasion: &Occasion<'a>) -> Message<'a> {
             description: words(&details.description),
             description_cut: false,
             assurance: Assurance {
-                level: request.assurance.as_str(),
+                level: request.assurance.level.as_str(),
+                at: request.assurance.at,
             },
             receipt: receipt(occasion.public_url),
             nonce: URL_SAFE_NO_PAD.encode(occasion.nonce),
@@ -261,7 +263,13 @@ mod tests {
             product: Some("smart-reply".to_owned()),
             binding: None,
             door: Door::Whatsapp,
-            assurance: AssuranceLevel::ChannelControl,
+            assurance: domain::assurance::Assurance {
+                level: AssuranceLevel::ChannelControl,
+                at: at(0),
+                evidence: None,
+            },
+            jurisdiction: None,
+            locale: None,
             regime: "gdpr".to_owned(),
             regime_version: "2026.1".to_owned(),
             zone: "Asia/Hebron".to_owned(),
@@ -336,7 +344,7 @@ mod tests {
                     {"kind": "phone", "value": "+970591234567", "verified": true},
                     {"kind": "email", "value": "layla@example.org", "verified": false}]},
                 "requester": {"relation": "self"}, "interaction": {"approximately": "2026-05"},
-                "description": "please", "assurance": {"level": "channel_control"},
+                "description": "please", "assurance": {"level": "channel_control", "at": "2026-05-04T09:00:00Z"},
                 "receipt": {"deliver_to": "https://router.example/v1/receipts", "audience": "https://router.example",
                     "event": "https://router.example/schemas/events/task-completed",
                     "algorithms": ["EdDSA", "ES256"]},

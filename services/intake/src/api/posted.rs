@@ -19,6 +19,8 @@ use jiff::{SignedDuration, Timestamp};
 use platform::problem::PointerError;
 use serde::Deserialize;
 
+use crate::locale::is_tag;
+
 /// No law lets anybody wait that long with passing a request on; what is older is a mistake.
 const OLDEST: SignedDuration = SignedDuration::from_hours(90 * 24);
 
@@ -31,9 +33,6 @@ const KIND_LENGTH_MAX: usize = 40;
 
 /// Enough to say on what authority somebody asks.
 const AUTHORITY_LENGTH_MAX: usize = 1_000;
-
-/// BCP 47 (RFC 5646 §4.4.1) advises room for 35 characters.
-const LOCALE_LENGTH_MAX: usize = 35;
 
 /// A request as a caller sends it.
 #[derive(Deserialize)]
@@ -180,14 +179,10 @@ impl Posted {
             country,
             "a country's two capital letters",
         );
-        let locale = |word: &str| {
-            let tag = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
-            (2..=LOCALE_LENGTH_MAX).contains(&word.len()) && word.bytes().all(tag)
-        };
         faults.word(
             "/locale",
             self.locale.as_ref(),
-            locale,
+            is_tag,
             "a language tag such as ar or en-GB",
         );
     }

@@ -31,13 +31,22 @@ pub(super) struct View {
     stage: StageName,
     version: i64,
     outcome: Option<Closing>,
-    assurance: AssuranceLevel,
+    assurance: Assured,
+    jurisdiction: Option<String>,
+    locale: Option<String>,
     instruction: Option<InstructionId>,
     regime: String,
     received_at: Timestamp,
     accepted_at: Timestamp,
     due_at: Timestamp,
     closed_at: Option<Timestamp>,
+}
+
+/// What was proven about the requester, and when.
+#[derive(Serialize)]
+struct Assured {
+    level: AssuranceLevel,
+    at: Timestamp,
 }
 
 /// A page of them, newest first.
@@ -116,7 +125,12 @@ impl From<Shown> for View {
             stage: shown.stage,
             version: shown.version,
             outcome: shown.outcome,
-            assurance: shown.assurance,
+            assurance: Assured {
+                level: shown.assurance.level,
+                at: shown.assurance.at,
+            },
+            jurisdiction: shown.jurisdiction,
+            locale: shown.locale,
             instruction: shown.instruction,
             regime: shown.regime,
             received_at: shown.received_at,

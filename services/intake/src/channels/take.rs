@@ -1,7 +1,7 @@
 //! From a channel's messages to requests.
 //!
 //! A message that asks for several rights makes one request for each; a repeat is known by the account, the channel's
-//! name of the message, and the right. All of a notification's requests are brought at once and share their commits.
+//! name of the message, and the right. A notification's requests are brought together and share their commits.
 
 use domain::assurance::{Assurance, AssuranceLevel};
 use domain::new_request::{DESCRIPTION_LENGTH_MAX, Details, Door, Facts, NewRequest, Requester, Target};
@@ -9,7 +9,7 @@ use domain::person::{Identity, IdentityKind, Personal, Proof, Relation, Subject}
 use domain::registration::{Binding, BindingScope};
 use domain::right::{Channel, Right};
 use evidence::digest::sha256;
-use futures_util::future::join_all;
+use futures_util::stream::{self, StreamExt as _};
 use jiff::{SignedDuration, Timestamp};
 use platform::keyring::DedupeKey;
 use store::registry::Directory;
@@ -25,6 +25,10 @@ use crate::refusal::Refusal;
 /// No platform repeats for longer than a week. A stamp from before this is a broken clock, and then the earliest
 /// instant that can be true starts ours: doubts are settled in the person's favour.
 const OLDEST: SignedDuration = SignedDuration::from_hours(90 * 24);
+
+/// Of one notification's requests, so many wait at a time: enough for full batches, and never the whole queue, so that
+/// a huge notification that is repeated for ever can't keep itself from ending.
+const AT_ONCE: usize = 256;
 
 /// As long as a name gets; what is longer is no name.
 const NAME_LENGTH_MAX: usize = 200;
@@ -53,11 +57,12 @@ pub(super) async fn take(doors: &Doors, split: &Split, body: &[u8], scope: &Scop
             Err(reason) => skipped.push(reason),
         }
     }
-    let accepted = asked.iter().map(async |asked| {
+    let accepting = asked.iter().map(async |asked| {
         let request = asked.request(evidence, now);
         doors.accept(&directory, &request, asked.origin(&doors.dedupe)).await
     });
-    for outcome in join_all(accepted).await {
+    let mut outcomes = stream::iter(accepting).buffered(AT_ONCE);
+    while let Some(outcome) = outcomes.next().await {
         if let Err(refusal) = outcome {
             skipped.push(forgettable(refusal)?);
         }

@@ -21,6 +21,7 @@ use super::split::{Message, Sender, Skipped, Split};
 use super::{received, take};
 use crate::config;
 use crate::doors::Doors;
+use crate::locale::is_tag;
 use crate::refusal::Refusal;
 
 const SECRET: &str = "X-Telegram-Bot-Api-Secret-Token";
@@ -132,7 +133,7 @@ fn sender(from: &Value) -> Sender {
     let name = names.into_iter().flatten().collect::<Vec<_>>().join(" ");
     let mut sender = Sender {
         name: (!name.is_empty()).then(|| Personal::new(name)),
-        language: text(from, "language_code"),
+        language: text(from, "language_code").filter(|tag| is_tag(tag)),
         ..Sender::default()
     };
     sender.identify(KnownKind::TelegramUserId, text(from, "id"));

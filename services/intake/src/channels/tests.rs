@@ -408,6 +408,10 @@ async fn telegram_takes_a_persons_own_words_in_private() {
     assert_eq!(stored(&house).await, 1);
     let details = details(&house).await;
     assert_eq!(identities(&details), ["telegram_user_id=77 verified"]);
+    assert_eq!(
+        house.number("SELECT COUNT(*) FROM request WHERE locale = 'ar'").await,
+        1
+    );
     assert_eq!(details.subject.name.unwrap().expose(), "Layla Q");
 
     let business = json!({"update_id": 4, "business_message": private(4, "delete my data")["message"]});
@@ -477,6 +481,29 @@ async fn without_a_database_the_platform_is_asked_to_come_again() {
     let Answer { status, headers, .. } = house.call(signed(WHATSAPP, body)).await;
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
     assert!(headers.contains_key("retry-after"));
+}
+
+#[actix_web::test]
+async fn before_the_registry_was_read_nobody_is_a_stranger() {
+    let house = House::new().await.without_registry();
+    let body = whatsapp("106540352242922", &json!([asks("wamid.1")]));
+    assert_eq!(status(&house, signed(WHATSAPP, body)).await, 503);
+    assert_eq!(status(&house, update(&private(1, "hello"))).await, 503);
+}
+
+#[actix_web::test]
+async fn a_registration_of_a_moment_ago_counts() {
+    let house = House::new().await;
+    house
+        .sql("UPDATE binding SET account = '444' WHERE account = '333'")
+        .await;
+    house
+        .sql("UPDATE binding SET body = replace(body, '333', '444') WHERE account = '444'")
+        .await;
+    house.sql("UPDATE registry_version SET version = version + 1").await;
+    let body = whatsapp("444", &json!([asks("wamid.1")]));
+    assert_eq!(status(&house, signed(WHATSAPP, body)).await, 200);
+    assert_eq!(stored(&house).await, 1);
 }
 
 #[actix_web::test]

@@ -108,6 +108,10 @@ CREATE TABLE request (
     binding BLOB,
     door TEXT NOT NULL,
     assurance TEXT NOT NULL,
+    assured_at INTEGER NOT NULL,
+    assured_by BLOB,                      -- SHA-256 of what showed it
+    jurisdiction TEXT,
+    locale TEXT,
     regime TEXT NOT NULL,
     regime_version TEXT NOT NULL,
     zone TEXT NOT NULL,

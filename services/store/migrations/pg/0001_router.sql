@@ -108,6 +108,10 @@ CREATE TABLE request (
     binding UUID,
     door TEXT NOT NULL,
     assurance TEXT NOT NULL,
+    assured_at BIGINT NOT NULL,
+    assured_by BYTEA,                      -- SHA-256 of what showed it
+    jurisdiction TEXT,
+    locale TEXT,
     regime TEXT NOT NULL,
     regime_version TEXT NOT NULL,
     zone TEXT NOT NULL,

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use domain::assurance::AssuranceLevel;
+use domain::assurance::Assurance;
 use domain::id::{BindingId, ControllerId, InstructionId, RequestId};
 use domain::new_request::Door;
 use domain::request::StageName;
@@ -20,18 +20,20 @@ const INSERT: Statement = Statement {
     name: "requests_insert",
     pg: "INSERT INTO request (id, digest, body_digest, controller, stage, version, exercised, channel, product, \
          binding, door, assurance, regime, regime_version, zone, received_at, due_at, instruction, status_digest, \
-         answer, sealed, accepted_at) \
-         SELECT *, $22 FROM UNNEST($1::uuid[], $2::bytea[], $3::bytea[], $4::uuid[], $5::text[], $6::int8[], \
+         answer, sealed, assured_at, assured_by, jurisdiction, locale, accepted_at) \
+         SELECT *, $26 FROM UNNEST($1::uuid[], $2::bytea[], $3::bytea[], $4::uuid[], $5::text[], $6::int8[], \
          $7::text[], $8::text[], $9::text[], $10::uuid[], $11::text[], $12::text[], $13::text[], $14::text[], \
-         $15::text[], $16::int8[], $17::int8[], $18::uuid[], $19::bytea[], $20::bytea[], $21::bytea[]) \
+         $15::text[], $16::int8[], $17::int8[], $18::uuid[], $19::bytea[], $20::bytea[], $21::bytea[], \
+         $22::int8[], $23::bytea[], $24::text[], $25::text[]) \
          ON CONFLICT DO NOTHING RETURNING id",
     lite: "INSERT INTO request (id, digest, body_digest, controller, stage, version, exercised, channel, product, \
            binding, door, assurance, regime, regime_version, zone, received_at, due_at, instruction, status_digest, \
-           answer, sealed, accepted_at) \
+           answer, sealed, assured_at, assured_by, jurisdiction, locale, accepted_at) \
            SELECT unhex(value ->> 0), unhex(value ->> 1), unhex(value ->> 2), unhex(value ->> 3), value ->> 4, \
            value ->> 5, value ->> 6, value ->> 7, value ->> 8, unhex(value ->> 9), value ->> 10, value ->> 11, \
            value ->> 12, value ->> 13, value ->> 14, value ->> 15, value ->> 16, unhex(value ->> 17), \
-           unhex(value ->> 18), unhex(value ->> 19), unhex(value ->> 20), $2 FROM json_each($1) \
+           unhex(value ->> 18), unhex(value ->> 19), unhex(value ->> 20), value ->> 21, unhex(value ->> 22), \
+           value ->> 23, value ->> 24, $2 FROM json_each($1) \
            WHERE true ON CONFLICT DO NOTHING RETURNING id",
 };
 
@@ -83,7 +85,9 @@ pub struct NewRow {
     pub product: Option<String>,
     pub binding: Option<BindingId>,
     pub door: Door,
-    pub assurance: AssuranceLevel,
+    pub assurance: Assurance,
+    pub jurisdiction: Option<String>,
+    pub locale: Option<String>,
     pub regime: String,
     pub regime_version: String,
     pub zone: String,
@@ -163,7 +167,7 @@ fn columns<'r>(rows: &[&'r NewRow]) -> Args<'r> {
         .maybe_texts(rows.iter().map(|row| row.product.as_deref()))
         .maybe_uuids(rows.iter().map(|row| row.binding.map(BindingId::uuid)))
         .texts(rows.iter().map(|row| row.door.as_str()))
-        .texts(rows.iter().map(|row| row.assurance.as_str()))
+        .texts(rows.iter().map(|row| row.assurance.level.as_str()))
         .texts(rows.iter().map(|row| row.regime.as_str()))
         .texts(rows.iter().map(|row| row.regime_version.as_str()))
         .texts(rows.iter().map(|row| row.zone.as_str()))
@@ -173,6 +177,13 @@ fn columns<'r>(rows: &[&'r NewRow]) -> Args<'r> {
         .blobs(rows.iter().map(|row| &row.status_digest[..]))
         .blobs(rows.iter().map(|row| row.answer.as_slice()))
         .blobs(rows.iter().map(|row| row.sealed.as_slice()))
+        .ints(rows.iter().map(|row| row.assurance.at.as_microsecond()))
+        .maybe_blobs(
+            rows.iter()
+                .map(|row| row.assurance.evidence.as_ref().map(|digest| &digest[..])),
+        )
+        .maybe_texts(rows.iter().map(|row| row.jurisdiction.as_deref()))
+        .maybe_texts(rows.iter().map(|row| row.locale.as_deref()))
 }
 
 /// Gives each inserted row its controller's next number, in the order of the batch.

@@ -1,3 +1,4 @@
+use domain::assurance::AssuranceLevel;
 use domain::id::ControllerId;
 use platform::db::{Db, DbOptions, connect};
 use tempfile::TempDir;
@@ -46,7 +47,13 @@ fn row(number: u8, key: u8, whose: u128, right: Right) -> NewRow {
         product: Some("smart-reply".to_owned()),
         binding: None,
         door: Door::Rest,
-        assurance: AssuranceLevel::None,
+        assurance: Assurance {
+            level: AssuranceLevel::None,
+            at: now(),
+            evidence: Some([number; 32]),
+        },
+        jurisdiction: None,
+        locale: Some("ar".to_owned()),
         regime: "gdpr".to_owned(),
         regime_version: "2026.1".to_owned(),
         zone: "UTC".to_owned(),
@@ -142,7 +149,11 @@ async fn a_scope_hides_what_it_does_not_cover() {
     assert_eq!(ids(&scope, foreign.clone(), None, 99).await, [0; 0]);
     assert_eq!(ids(&Scope::EVERYTHING, foreign, None, 99).await, [2]);
 
-    assert!(show(&db, &scope, request(1)).await.unwrap().is_some());
+    let shown = show(&db, &scope, request(1)).await.unwrap().unwrap();
+    assert_eq!(
+        (shown.assurance, shown.jurisdiction, shown.locale),
+        (rows[0].assurance.clone(), None, rows[0].locale.clone())
+    );
     assert_eq!(show(&db, &scope, request(2)).await.unwrap(), None);
     assert_eq!(show(&db, &scope, request(99)).await.unwrap(), None);
     assert_eq!(by_status(&db, [3; 32]).await.unwrap().unwrap().id, request(3));
