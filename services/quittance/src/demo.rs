@@ -1,9 +1,9 @@
 //! The demonstration: the whole journey on one machine, watched, checked, and proved to a process that knows only files.
 //!
 //! An embedded deployment is started in a folder, the example registrations are applied with a sandbox behind each
-//! system, and nine people write through every door ([`script`], [`doors`]). What happens is shown as it happens
-//! ([`follow`]); then everything that must be true is asked: each request closed as it should be, each task done once,
-//! each receipt logged, and all of it verified offline ([`audit`]). What does not hold is said, and decides the exit code.
+//! system, and nine people write through every door (`script`, `doors`). What happens is shown as it happens
+//! (`follow`); then everything that must be true is asked: each request closed as it should be, each task done once,
+//! each receipt logged, and all of it verified offline (`audit`). What does not hold is said, and decides the exit code.
 
 mod audit;
 mod cast;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use domain::id::TaskId;
+use evidence::jwk::Jwk;
 use platform::chance::SystemRng;
 use platform::clock::SystemClock;
 use platform::egress::{Egress, EgressConfig};
@@ -136,11 +137,12 @@ fn client(command: &Sandbox, record: Arc<Record>, output: Output) -> Result<Clie
         key_files::create(&command.key, &SystemRng::new())?;
     }
     let key = key_files::load(&command.key)?;
-    let jwk = key.jwk().required_members();
-    output.tell(
-        format_args!("signing as {} with the key {jwk}", command.issuer),
-        &json!({"jwk": key.jwk()}),
+    let words = format!(
+        "signing as {}; register its public key:\n\n{}",
+        command.issuer,
+        registration(&key.jwk())
     );
+    output.tell(words, &json!({"issuer": command.issuer, "jwk": key.jwk()}));
     let trusts: Result<Vec<_>, _> = command
         .secrets
         .iter()
@@ -153,6 +155,14 @@ fn client(command: &Sandbox, record: Arc<Record>, output: Output) -> Result<Clie
         manner: Arc::new(manner(command)),
         record,
     })
+}
+
+/// What `quittance apply` takes; whose it is, its owner fills in.
+fn registration(jwk: &Jwk) -> String {
+    // A JWK's members are texts, and a JSON object of texts differs from an inline table by its colons alone.
+    let members = jwk.required_members().replace("\":\"", "\" = \"").replace(',', ", ");
+    let members = members.replace("{\"", "{ \"").replace("\"}", "\" }");
+    format!("[[key]]\ncontroller = \"…\"\njwk = {members}\n")
 }
 
 fn manner(command: &Sandbox) -> Manner {
@@ -213,4 +223,19 @@ fn tell(task: TaskId, delivery: &Delivery, output: Output) {
         "receipts": delivery.receipts,
     });
     output.tell(words, &facts);
+}
+
+#[cfg(test)]
+mod tests {
+    use evidence::jwk::{Algorithm, TokenKey};
+
+    use super::*;
+
+    #[test]
+    fn what_is_printed_can_be_registered() {
+        let jwk = TokenKey::new(Algorithm::Es256, &[7; 32]).unwrap().jwk();
+        let file = registry::file::File::parse(&registration(&jwk), std::path::Path::new("key.toml")).unwrap();
+        let json = serde_json::to_string(&file.keys[0].jwk).unwrap();
+        assert_eq!(Jwk::parse(&json).unwrap(), jwk);
+    }
 }

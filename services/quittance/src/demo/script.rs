@@ -45,82 +45,81 @@ pub(super) fn scenes(now: Timestamp) -> Vec<Scene> {
 }
 
 fn chats(seconds: i64) -> Vec<Scene> {
-    use Channel::{Instagram, Messenger, Telegram, Whatsapp};
-    use Right::{Access, Deletion};
-    let partly = Closing::Partly;
-    let scene = |how, door, controller, right, channel, outcome| Scene {
+    [whatsapps(seconds), pages(seconds)].concat()
+}
+
+/// Nablus Sweets keeps invoices on tax law, so what is asked of it is done in part.
+fn whatsapps(seconds: i64) -> Vec<Scene> {
+    let scene = |how, door, right| Scene {
         how,
         door,
-        controller,
+        controller: "nablus-sweets",
         right,
-        channel,
-        outcome,
+        channel: Channel::Whatsapp,
+        outcome: Closing::Partly,
     };
     let phone = json!({"wa_id": "970590000117", "user_id": "PS.2201455910027713", "profile": {"name": "Demo One"}});
     let no_phone = json!({"user_id": "PS.9917300254418806", "profile": {"name": "Demo Two", "username": "@demo.two"}});
     let forwarded =
         json!({"wa_id": "970590000118", "user_id": "PS.7710934482015566", "profile": {"name": "Demo Three"}});
+    let deletion = whatsapp(seconds, &phone, "احذفوا جميع بياناتي لو سمحتم");
+    let access = whatsapp(seconds, &no_phone, "ابعتولي نسخة من بياناتي");
     vec![
-        scene(
-            "WhatsApp, in Arabic",
-            Door::Meta(whatsapp(seconds, &phone, "احذفوا جميع بياناتي لو سمحتم")),
-            "nablus-sweets",
-            Deletion,
-            Whatsapp,
-            partly,
-        ),
+        scene("WhatsApp, in Arabic", Door::Meta(deletion), Right::Deletion),
         scene(
             "WhatsApp, in Arabic, without a phone number",
-            Door::Meta(whatsapp(seconds, &no_phone, "ابعتولي نسخة من بياناتي")),
-            "nablus-sweets",
-            Access,
-            Whatsapp,
-            partly,
+            Door::Meta(access),
+            Right::Access,
         ),
         scene(
             "WhatsApp, forwarded by the product",
             Door::Forwarded(whatsapp(seconds, &forwarded, "احذف بياناتي")),
-            "nablus-sweets",
-            Deletion,
-            Whatsapp,
-            partly,
+            Right::Deletion,
         ),
-        scene(
-            "Instagram",
-            Door::Meta(page(
-                "instagram",
-                "17841400008460056",
-                "6122884017712345",
-                seconds,
-                "Please delete all my data",
-            )),
-            "nablus-sweets",
-            Deletion,
-            Instagram,
-            partly,
-        ),
-        scene(
-            "Messenger",
-            Door::Meta(page(
-                "page",
-                "102290129340398",
-                "7305518822910044",
-                seconds,
-                "Delete my personal data, please",
-            )),
-            "olive-books",
-            Deletion,
-            Messenger,
-            Closing::Fulfilled,
-        ),
-        scene(
-            "Telegram",
-            Door::Telegram("7204411905", telegram(seconds, "Send me a copy of my data")),
-            "olive-books",
-            Access,
-            Telegram,
-            Closing::Fulfilled,
-        ),
+    ]
+}
+
+fn pages(seconds: i64) -> Vec<Scene> {
+    let instagram = page(
+        "instagram",
+        "17841400008460056",
+        "6122884017712345",
+        seconds,
+        "Please delete all my data",
+    );
+    let messenger = page(
+        "page",
+        "102290129340398",
+        "7305518822910044",
+        seconds,
+        "Delete my personal data, please",
+    );
+    let telegram = telegram(seconds, "Send me a copy of my data");
+    vec![
+        Scene {
+            how: "Instagram",
+            door: Door::Meta(instagram),
+            controller: "nablus-sweets",
+            right: Right::Deletion,
+            channel: Channel::Instagram,
+            outcome: Closing::Partly,
+        },
+        Scene {
+            how: "Messenger",
+            door: Door::Meta(messenger),
+            controller: "olive-books",
+            right: Right::Deletion,
+            channel: Channel::Messenger,
+            outcome: Closing::Fulfilled,
+        },
+        Scene {
+            how: "Telegram",
+            door: Door::Telegram("7204411905", telegram),
+            controller: "olive-books",
+            right: Right::Access,
+            channel: Channel::Telegram,
+            outcome: Closing::Fulfilled,
+        },
     ]
 }
 
