@@ -26,8 +26,8 @@ pub enum Fault {
     Head(#[from] NoteError),
     /// No head is kept, though there is a log.
     #[error(
-        "the database holds a log of {size} leaves and no signed head is kept outside of it; bring that head back, or \
-         if no newer database exists, accept this one with `quittance ledger adopt`"
+        "the database holds a log of {size} leaves and no signed head is kept outside of it; bring that head back: the \
+         newest checkpoint of this log that anybody holds serves"
     )]
     NoHead {
         /// The log's leaves.
