@@ -186,7 +186,7 @@ impl Sequencer {
                 }
             };
             if stop.is_stopping() || stop.sleep(pause).await == Woken::Stopping {
-                return self.release().await;
+                return self.leave().await;
             }
         }
     }
@@ -209,6 +209,17 @@ impl Sequencer {
         Ok(())
     }
 
+    /// At the stop: a database that is away can't be told, and the hold ends by itself.
+    async fn leave(&mut self) -> Result<(), Fault> {
+        match self.release().await {
+            Err(fault) if !fault.is_fatal() => {
+                warn!(error = %chain(&fault), "the log is not handed over");
+                Ok(())
+            }
+            outcome => outcome,
+        }
+    }
+
     fn let_go(&mut self) {
         self.hold = None;
         self.news.send_replace(Role::Standby);
@@ -221,8 +232,9 @@ impl Sequencer {
         let started = Instant::now();
         let waiting = incoming::take(&self.parts.db, self.parts.batch_max).await?;
         let taken = waiting.len();
+        let behind = incoming::waiting(&self.parts.db).await?;
+        figures::PENDING.set(figures::count(behind), &[]);
         if taken == 0 {
-            figures::PENDING.set(0.0, &[]);
             return Ok(Turn::Idle);
         }
         let batch = self.place(waiting, &hold).await?;
@@ -309,7 +321,7 @@ impl Sequencer {
     }
 
     /// Signs the head of a hold's edge, keeps it outside, and only then lets anybody see it.
-    async fn publish(&mut self, hold: Hold) -> Result<(), Fault> {
+    pub(crate) async fn publish(&mut self, hold: Hold) -> Result<(), Fault> {
         let Parts {
             db,
             heads,

@@ -6,10 +6,11 @@
 
 use domain::id::ControllerId;
 use jiff::Timestamp;
-use platform::db::{Args, Db, DbError, Statement};
+use platform::db::{Args, Db, DbError, Row, Statement};
 use serde::{Deserialize, Serialize};
 
 use crate::archive::Held;
+use crate::incoming::instant;
 
 const ADD: Statement = Statement::both(
     "tokens_add",
@@ -22,9 +23,14 @@ const FIND: Statement = Statement::both(
     "SELECT scope FROM auditor_token WHERE digest = $1 AND expires_at > $2",
 );
 
+const LIST: Statement = Statement::both(
+    "tokens_list",
+    "SELECT digest, scope, expires_at FROM auditor_token ORDER BY created_at, digest LIMIT 1000",
+);
+
 const REMOVE: Statement = Statement::both("tokens_remove", "DELETE FROM auditor_token WHERE digest = $1");
 
-pub(crate) const ALL: &[Statement] = &[ADD, FIND, REMOVE];
+pub(crate) const ALL: &[Statement] = &[ADD, FIND, LIST, REMOVE];
 
 /// What a token opens.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,6 +92,29 @@ pub async fn add(
     db.execute(&ADD, args.int(now.as_microsecond())).await.map(drop)
 }
 
+/// A token as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
+    /// Names it, in questions' entries too.
+    pub digest: [u8; 32],
+    /// What it opens.
+    pub scope: Scope,
+    /// Until when.
+    pub expires_at: Timestamp,
+}
+
+/// The oldest thousand tokens, those that are over too.
+pub async fn list(db: &Db) -> Result<Vec<Stored>, DbError> {
+    let read = |row: &Row| {
+        Ok(Stored {
+            digest: row.bytes(0, "a token's digest is none")?,
+            scope: scope(&row.get::<String>(1)?)?,
+            expires_at: instant(row.get(2)?)?,
+        })
+    };
+    db.fetch(&LIST, Args::new()).await?.iter().map(read).collect()
+}
+
 /// Takes a token back; whether there was one.
 pub async fn remove(db: &Db, digest: &[u8; 32]) -> Result<bool, DbError> {
     Ok(db.execute(&REMOVE, Args::new().blob(digest)).await? > 0)
@@ -96,10 +125,9 @@ pub(crate) async fn find(db: &Db, digest: &[u8; 32], now: Timestamp) -> Result<O
     let row = db
         .fetch_optional(&FIND, Args::new().blob(digest).int(now.as_microsecond()))
         .await?;
-    let scope: Option<String> = row.map(|row| row.get(0)).transpose()?;
-    let read = |scope: String| serde_json::from_str(&scope);
-    scope
-        .map(read)
-        .transpose()
-        .map_err(|_| DbError::Inconsistent("an auditor's scope can't be read"))
+    row.map(|row| scope(&row.get::<String>(0)?)).transpose()
+}
+
+fn scope(json: &str) -> Result<Scope, DbError> {
+    serde_json::from_str(json).map_err(|_| DbError::Inconsistent("an auditor's scope can't be read"))
 }

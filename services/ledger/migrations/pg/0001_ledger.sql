@@ -8,13 +8,14 @@ CREATE TABLE log (
     vkey TEXT NOT NULL,
     size BIGINT NOT NULL,
     root BYTEA NOT NULL,
-    announced BIGINT NOT NULL,              -- every leaf below this was announced
-    fence BIGINT NOT NULL,                  -- grows with every holder
+    announced BIGINT NOT NULL,               -- every leaf below this was announced
+    fence BIGINT NOT NULL,                   -- grows with every holder
     holder TEXT NOT NULL,
     held_until BIGINT NOT NULL
 );
 
 -- Entries that came and have no place yet, in the order in which they came.
+-- A queue: what is deleted is more than what is there, so it is vacuumed by number and not by share.
 CREATE TABLE pending (
     place BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     id UUID NOT NULL UNIQUE,
@@ -24,7 +25,7 @@ CREATE TABLE pending (
     receipt UUID,
     at BIGINT NOT NULL,
     content BYTEA NOT NULL
-);
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 10000);
 
 -- What the log holds.
 CREATE TABLE entry (
@@ -37,7 +38,7 @@ CREATE TABLE entry (
     receipt UUID,                            -- of a receipt's entry: its id
     at BIGINT NOT NULL,
     leaf BYTEA NOT NULL,
-    body BYTEA,                               -- salt and bytes: sealed if about a request; NULL once shredded
+    body BYTEA,                              -- salt and bytes: sealed if about a request; NULL once shredded
     logged_at BIGINT NOT NULL,
     UNIQUE (controller, controller_seq)
 );

@@ -202,6 +202,13 @@ async fn what_a_token_does_not_open_looks_as_if_it_were_not_there() {
         }
         let late = ask(&bench, Some("one"), &format!("/v1/audit/receipts/{}", receipt_id(301))).await;
         assert_eq!(late.body, missing.body);
+        let listed = tokens::list(&bench.db).await.unwrap();
+        assert_eq!(listed.len(), 2);
+        assert!(tokens::remove(&bench.db, &digest(&Secret::new("one"))).await.unwrap());
+        assert_eq!(
+            ask(&bench, Some("one"), &paths(receipt_id(3), 1, 3)[0]).await.status,
+            401
+        );
         bench.clock.set(at(101));
         assert_eq!(
             ask(&bench, Some("all"), &paths(receipt_id(4), 2, 4)[0]).await.status,

@@ -1,7 +1,11 @@
+use evidence::merkle::grow::Edge;
 use evidence::note::{Checkpoint, KeyType};
+use keys::log_head::Kept;
 
 use super::*;
 use crate::fault::Fault;
+use crate::hold::Hold;
+use crate::sequencer::Role;
 
 #[tokio::test]
 async fn a_crash_before_the_signature_is_mended_by_whoever_comes_next() {
@@ -26,6 +30,80 @@ async fn a_crash_before_the_signature_is_mended_by_whoever_comes_next() {
     std::fs::rename(bench.file("kept"), bench.file("head")).unwrap();
     assert_eq!(bench.sequencer().turn().await.unwrap(), Turn::Idle);
     assert_eq!(bench.prove(entry_id(2)).await.size, 2);
+}
+
+/// Both places of keeping heads refuse what contradicts what they keep.
+#[tokio::test]
+async fn a_head_is_only_replaced_by_a_larger_one() {
+    let bench = Bench::new().await;
+    let head = |size, byte| {
+        let checkpoint = Checkpoint {
+            origin: ORIGIN.into(),
+            size,
+            root: evidence::merkle::Hash([byte; 32]),
+        };
+        checkpoint.sign(&bench.signer)
+    };
+    let key = bench.signer.key();
+    for heads in [bench.heads(), HeadKeeper::Keys(bench.keys.db().clone())] {
+        assert_eq!(heads.read(key).await.unwrap(), None);
+        let steps = [
+            (head(5, 1), Kept::Yes),
+            (head(5, 1), Kept::Yes),
+            (head(5, 2), Kept::Contradicted),
+            (head(4, 1), Kept::Contradicted),
+            (head(6, 3), Kept::Yes),
+        ];
+        for (head, expected) in steps {
+            assert_eq!(
+                heads.keep(&head, key, at(0)).await.unwrap(),
+                expected,
+                "{heads:?} {head:?}"
+            );
+        }
+        assert_eq!(heads.read(key).await.unwrap(), Some(head(6, 3)));
+    }
+}
+
+/// A process that was held up between commit and signature finds that another has gone ahead.
+#[tokio::test]
+async fn a_late_signature_gives_way() {
+    let bench = Bench::new().await;
+    let (mut late, mut other) = (bench.sequencer(), Sequencer::new(bench.parts("two")));
+    bench.put(&[key_event(1, 1)]).await;
+    late.turn().await.unwrap();
+    let held = bench.held(1).await;
+    bench.clock.advance(HOLD * 2);
+    bench.put(&[key_event(2, 1)]).await;
+    assert_eq!(other.turn().await.unwrap(), Turn::Appended(1));
+
+    let mut edge = Edge::default();
+    edge.append([held.leaf.hash()]);
+    let (fence, until) = (1, at(0));
+    late.publish(Hold { fence, until, edge }).await.unwrap();
+    assert_eq!(*late.news().borrow(), Role::Standby);
+    assert_eq!(bench.prove(entry_id(2)).await.size, 2);
+
+    // What fits nothing is no delay but a fork.
+    let mut edge = Edge::default();
+    edge.append([held.leaf.hash(), held.leaf.hash()]);
+    std::fs::remove_file(bench.file("head")).unwrap();
+    late.publish(Hold {
+        fence,
+        until,
+        edge: edge.clone(),
+    })
+    .await
+    .unwrap();
+    let fault = other
+        .publish(Hold {
+            fence,
+            until,
+            edge: Edge::default(),
+        })
+        .await
+        .unwrap_err();
+    assert!(matches!(fault, Fault::Forked { size: 2 }), "{fault:?}");
 }
 
 /// A backup from before the newest entries is brought back.
