@@ -165,13 +165,13 @@ fn head(shown: &Shown, directory: &Directory, output: Output) {
     let (owner, stage) = (owner(directory, shown), stage(shown));
     let facts = json!({
         "request": shown.id, "controller": owner, "right": shown.right, "channel": shown.channel, "stage": stage,
-        "version": shown.version, "assurance": shown.assurance, "received_at": shown.received_at,
+        "version": shown.version, "assurance": shown.assurance.level, "received_at": shown.received_at,
         "accepted_at": shown.accepted_at, "due_at": shown.due_at, "closed_at": shown.closed_at,
     });
     let title = output.paint(Tone::Strong, format_args!("{}  {stage}", shown.id));
     let words = format!(
         "{title}\n  {} of {owner} through {}, {} shown\n  received {}, accepted {}, due {}",
-        shown.right, shown.channel, shown.assurance, shown.received_at, shown.accepted_at, shown.due_at
+        shown.right, shown.channel, shown.assurance.level, shown.received_at, shown.accepted_at, shown.due_at
     );
     output.tell(words, &facts);
 }
