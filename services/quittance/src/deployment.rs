@@ -82,6 +82,12 @@ impl Deployment {
         }
     }
 
+    /// Whether this process was given a database: in a cluster, each has the credentials of its own alone.
+    #[must_use]
+    pub fn may_use(&self, which: Database) -> bool {
+        self.settings.databases.is_none() || self.config(which).is_ok()
+    }
+
     /// Where a database is, without its password.
     pub fn place(&self, which: Database) -> Result<String, Failure> {
         let config = self.config(which)?;

@@ -36,11 +36,11 @@ Examples:
   quittance token add --role product --label \"Smart Reply\" --controller nablus-sweets --right deletion --right access
   quittance token add --role operator --label \"privacy desk\" --expires-in-days 90
   quittance token add --role system --system nablus-sweets/crm --label \"CRM\"
-  quittance token add --role auditor --controller nablus-sweets --from 2026-01-01T00:00:00Z --label \"audit 2026\"")]
+  quittance token add --role auditor --controller nablus-sweets --from 2026-01-01T00:00:00Z")]
     Add(Add),
     /// List all tokens by their digests, with those that open nothing any more.
     List,
-    /// End a token at once, by its digest as `list` shows it or by the token itself; an auditor's by the token itself.
+    /// End a token at once, by its digest as `list` shows it or by the token itself.
     Revoke(Revoke),
 }
 
@@ -50,8 +50,8 @@ pub struct Add {
     /// Which doors it opens.
     #[arg(long, value_enum)]
     pub role: RoleName,
-    /// What it is for.
-    #[arg(long)]
+    /// What it is for; needed for every role but `auditor`, whose tokens are told apart by their digests alone.
+    #[arg(long, default_value = "", hide_default_value = true)]
     pub label: String,
     /// Whose requests it may send and see: a controller's slug or id; may be repeated. All, if not said.
     #[arg(long = "controller", value_name = "SLUG")]
@@ -112,10 +112,7 @@ pub async fn run(command: &Token, settings: Settings, output: Output) -> Result<
             output.tell(words, &json!({"token": token.expose(), "label": add.label}));
             Ok(())
         }
-        Token::List => {
-            let db = deployment.database(Database::Router).await?;
-            list(&db, deployment.clock.now(), output).await
-        }
+        Token::List => list(&deployment, output).await,
         Token::Revoke(revoked) => revoke_any(&deployment, &revoked.token, output).await,
     }
 }
@@ -145,17 +142,22 @@ pub async fn issue(add: &Add, deployment: &Deployment, db: &Db) -> Result<Secret
     Ok(token)
 }
 
-async fn list(db: &Db, now: Timestamp, output: Output) -> Result<(), Failure> {
-    let rows: Vec<Vec<String>> = tokens::list(db).await?.iter().map(|token| row(token, now)).collect();
+async fn list(deployment: &Deployment, output: Output) -> Result<(), Failure> {
+    let (now, mut rows) = (deployment.clock.now(), vec![]);
+    if deployment.may_use(Database::Router) {
+        let db = deployment.database(Database::Router).await?;
+        rows.extend(tokens::list(&db).await?.iter().map(|token| row(token, now)));
+    }
+    if deployment.may_use(Database::Ledger) {
+        rows.extend(auditor::rows(deployment).await?);
+    }
     output.table(&["digest", "role", "label", "controllers", "rights", "state"], &rows);
     Ok(())
 }
 
 /// An auditor's token is looked for where this process can look.
 async fn revoke_any(deployment: &Deployment, named: &str, output: Output) -> Result<(), Failure> {
-    let databases = deployment.settings.databases.as_ref();
-    let has_ledger = databases.is_none_or(|databases| databases.ledger.is_some());
-    if has_ledger && auditor::revoke(deployment, &Secret::new(named)).await? {
+    if deployment.may_use(Database::Ledger) && auditor::revoke(deployment, named).await? {
         let words = output.paint(Tone::Good, "it opens nothing from now on");
         output.tell(words, &json!({"role": "auditor", "revoked": true}));
         return Ok(());
@@ -165,12 +167,8 @@ async fn revoke_any(deployment: &Deployment, named: &str, output: Output) -> Res
 }
 
 async fn revoke(db: &Db, named: &str, now: Timestamp, output: Output) -> Result<(), Failure> {
-    let by_itself = hex(&digest(&Secret::new(named)));
     let all = tokens::list(db).await?;
-    let fits = |token: &&Kept| {
-        let shown = hex(&token.digest);
-        shown == by_itself || named.len() >= 2 * SHOWN_BYTES && shown.starts_with(named)
-    };
+    let fits = |token: &&Kept| is_named(&token.digest, named);
     let found: Vec<&Kept> = all.iter().filter(fits).collect();
     let [token] = found[..] else {
         return Err(Failure::usage(
@@ -183,6 +181,12 @@ async fn revoke(db: &Db, named: &str, now: Timestamp, output: Output) -> Result<
     };
     output.tell(words, &json!({"digest": hex(&token.digest), "revoked": true}));
     Ok(())
+}
+
+/// Whether a token is meant: by itself, or by the beginning of its digest.
+fn is_named(digest_kept: &[u8; 32], named: &str) -> bool {
+    let shown = hex(digest_kept);
+    *digest_kept == digest(&Secret::new(named)) || named.len() >= 2 * SHOWN_BYTES && shown.starts_with(named)
 }
 
 fn role(add: &Add, directory: &Directory) -> Result<Role, Failure> {
@@ -273,7 +277,7 @@ fn row(token: &Kept, now: Timestamp) -> Vec<String> {
     ]
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     bytes
         .iter()
         .fold(String::new(), |text, byte| text + &format!("{byte:02x}"))

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use domain::id::ControllerId;
 use jiff::Timestamp;
-use ledger::tokens::{self, Controllers, Scope};
+use ledger::tokens::{self, Controllers, Scope, Stored};
 use platform::secret::{Secret, digest, random_token};
 use store::Store;
 use store::registry::{Directory, DirectoryCache};
 
-use super::{Add, controller};
+use super::{Add, SHOWN_BYTES, controller, hex, is_named};
 use crate::deployment::{Database, Deployment};
 use crate::failure::Failure;
 
@@ -40,10 +40,42 @@ pub async fn grant(deployment: &Deployment, scope: &Scope, lasts: Duration) -> R
     Ok(token)
 }
 
-/// Ends one, by the token itself; false if there is none.
-pub(super) async fn revoke(deployment: &Deployment, token: &Secret) -> Result<bool, Failure> {
+/// Auditors' tokens as rows of `token list`; one that is over opens nothing.
+pub(super) async fn rows(deployment: &Deployment) -> Result<Vec<Vec<String>>, Failure> {
     let db = deployment.database(Database::Ledger).await?;
-    Ok(tokens::remove(&db, &digest(token)).await?)
+    let now = deployment.clock.now();
+    let row = |token: &Stored| {
+        let controllers = match &token.scope.controllers {
+            Controllers::All => "all".to_owned(),
+            Controllers::These(these) => these.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "),
+        };
+        let state = if token.expires_at > now {
+            format!("valid until {}", token.expires_at)
+        } else {
+            "expired".to_owned()
+        };
+        let digest = hex(&token.digest[..SHOWN_BYTES]);
+        vec![
+            digest,
+            "auditor".to_owned(),
+            String::new(),
+            controllers,
+            String::new(),
+            state,
+        ]
+    };
+    Ok(tokens::list(&db).await?.iter().map(row).collect())
+}
+
+/// Ends the one that is named; false if there is none.
+pub(super) async fn revoke(deployment: &Deployment, named: &str) -> Result<bool, Failure> {
+    let db = deployment.database(Database::Ledger).await?;
+    let all = tokens::list(&db).await?;
+    let found: Vec<&Stored> = all.iter().filter(|token| is_named(&token.digest, named)).collect();
+    match found[..] {
+        [token] => Ok(tokens::remove(&db, &token.digest).await?),
+        _ => Ok(false),
+    }
 }
 
 /// How controllers are named here: by slug or id, or by id alone where the router's database is out of reach.
@@ -51,8 +83,7 @@ struct Names(Option<std::sync::Arc<Directory>>);
 
 impl Names {
     async fn of(deployment: &Deployment) -> Result<Self, Failure> {
-        let databases = deployment.settings.databases.as_ref();
-        if databases.is_some_and(|databases| databases.router.is_none()) {
+        if !deployment.may_use(Database::Router) {
             return Ok(Self(None));
         }
         let cache = DirectoryCache::new(Store::new(deployment.database(Database::Router).await?));
