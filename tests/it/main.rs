@@ -1,6 +1,7 @@
 //! The journeys and rules that cross a service boundary, in one binary.
 
 mod architecture;
+mod journeys;
 mod merkle;
 mod parts;
 mod readme;

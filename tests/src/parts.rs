@@ -11,6 +11,8 @@ pub mod postgres;
 mod port;
 mod process;
 
+pub use port::free as free_ports;
+pub(crate) use process::Process;
 pub use process::quittance;
 
 /// What a part reads to find the ones that are running already, and what `./tests/run` sets.

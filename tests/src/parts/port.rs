@@ -13,7 +13,10 @@ use std::ops::Range;
 const RESTARTABLE: Range<u16> = 15_000..32_000;
 
 /// `N` different ports of the loopback that nobody listens on.
-pub(super) fn free<const N: usize>() -> io::Result<[u16; N]> {
+///
+/// # Errors
+/// When there are none.
+pub fn free<const N: usize>() -> io::Result<[u16; N]> {
     let mut held = Vec::with_capacity(N);
     while held.len() < N {
         held.push(listen_below_outgoing()?);

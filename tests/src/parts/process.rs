@@ -21,7 +21,9 @@ const LOOK: Duration = Duration::from_millis(50);
 
 const GUARD: &str = r#"read -r _; kill -KILL "$1" 2>/dev/null; sleep 1; rm -rf -- "$2""#;
 
-pub(super) struct Process {
+/// A child, its guard, and where its output goes.
+#[derive(Debug)]
+pub(crate) struct Process {
     child: Child,
     guard: Child,
     log: PathBuf,
@@ -29,7 +31,7 @@ pub(super) struct Process {
 
 impl Process {
     /// Starts `command`, its output appended to `log`. `folder` goes with it when this process dies unexpectedly.
-    pub(super) fn spawn(command: &mut Command, log: &Path, folder: &Path) -> io::Result<Self> {
+    pub(crate) fn spawn(command: &mut Command, log: &Path, folder: &Path) -> io::Result<Self> {
         let output = File::options().create(true).append(true).open(log)?;
         let child = command
             .stdin(Stdio::null())
@@ -51,7 +53,7 @@ impl Process {
     }
 
     /// SIGKILL, and gone when this returns. Killing twice is killing once.
-    pub(super) fn kill_dash_nine(&mut self) {
+    pub(crate) fn kill_dash_nine(&mut self) {
         let _ = self.child.kill();
         self.reap();
     }
@@ -71,11 +73,28 @@ impl Process {
         self.kill_dash_nine();
     }
 
+    /// Asks it to end, as an orchestrator does, and says how it did and how long that took; `None` if it did not end
+    /// by itself within `limit` and was killed.
+    pub(crate) fn terminate(&mut self, limit: Duration) -> Option<(i32, Duration)> {
+        let asked = std::time::Instant::now();
+        send("TERM", self.id());
+        while asked.elapsed() < limit {
+            if let Ok(Some(status)) = self.child.try_wait() {
+                let took = asked.elapsed();
+                self.reap();
+                return status.code().map(|code| (code, took));
+            }
+            std::thread::sleep(LOOK);
+        }
+        self.kill_dash_nine();
+        None
+    }
+
     /// Looks until `ready` says yes.
     ///
     /// # Errors
     /// Says how the log ends when the process dies first or takes longer than [`READY`].
-    pub(super) async fn until<F: Future<Output = bool>>(&mut self, ready: impl Fn() -> F) -> io::Result<()> {
+    pub(crate) async fn until<F: Future<Output = bool>>(&mut self, ready: impl Fn() -> F) -> io::Result<()> {
         let looks = READY.as_millis() / LOOK.as_millis();
         for _ in 0..looks {
             if !self.running() {

@@ -1,0 +1,8 @@
+//! Whole journeys: from what a platform sends to a receipt that a stranger can verify, on both deployments.
+
+mod channels;
+mod contract;
+mod corpus;
+mod doors;
+mod faults;
+mod outcomes;
