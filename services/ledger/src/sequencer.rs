@@ -1,6 +1,6 @@
 //! Giving entries their places, one batch at a time.
 //!
-//! A turn takes what waits, computes the batch ([`crate::batch`]), and commits entries, tiles and the new head in one
+//! A turn takes what waits, computes the batch (`batch`), and commits entries, tiles and the new head in one
 //! transaction that begins with a compare-and-set of size and fence. Only then is the head signed, kept outside the
 //! database, and published. A crash anywhere between leaves a committed head without a signature, which the next
 //! holder signs: the signature is deterministic, so signing twice says the same twice. What a turn costs depends on

@@ -149,6 +149,10 @@ impl Settings {
         if config.log_key.as_os_str().is_empty() {
             config.log_key = self.data.join("log.key");
         }
+        if self.is_embedded() && config.name.is_none() {
+            // One process has the folder: what starts after a crash goes on at once and waits for nobody.
+            config.name = Some("embedded".to_owned());
+        }
         config
     }
 
