@@ -85,8 +85,25 @@ pub(crate) fn binding(place: usize) -> BindingId {
 pub(crate) async fn on_each_engine(test: impl AsyncFn(House)) {
     test(House::new().await).await;
     if let Ok(server) = std::env::var("QUITTANCE_TEST_PG") {
-        test(House::on_postgres(server.trim_end_matches('/')).await).await;
+        let server = server.trim_end_matches('/');
+        let names = databases();
+        let admin = open(&format!("{server}/postgres")).await;
+        for name in &names {
+            sql(&admin, format!("CREATE DATABASE {name}")).await;
+        }
+        let [router, keys] = names.each_ref().map(|name| format!("{server}/{name}"));
+        test(House::over(tempfile::tempdir().unwrap(), router, &keys).await).await;
+        for name in &names {
+            sql(&admin, format!("DROP DATABASE {name} WITH (FORCE)")).await;
+        }
     }
+}
+
+/// Names that no other test of this machine uses: the router's, the keys'.
+fn databases() -> [String; 2] {
+    static MADE: AtomicU32 = AtomicU32::new(0);
+    let number = MADE.fetch_add(1, Ordering::Relaxed);
+    ["router", "keys"].map(|part| format!("intake_{}_{number}_{part}", std::process::id()))
 }
 
 impl House {
@@ -96,19 +113,6 @@ impl House {
         let url = |name: &str| format!("sqlite:{}", folder.path().join(name).display());
         let (router, keys) = (url("router.db"), url("keys.db"));
         Self::over(folder, router, &keys).await
-    }
-
-    async fn on_postgres(server: &str) -> Self {
-        static MADE: AtomicU32 = AtomicU32::new(0);
-        let number = MADE.fetch_add(1, Ordering::Relaxed);
-        let admin = open(&format!("{server}/postgres")).await;
-        let mut urls = vec![];
-        for part in ["router", "keys"] {
-            let name = format!("intake_{}_{number}_{part}", std::process::id());
-            sql(&admin, format!("CREATE DATABASE {name}")).await;
-            urls.push(format!("{server}/{name}"));
-        }
-        Self::over(tempfile::tempdir().unwrap(), urls.remove(0), &urls[0]).await
     }
 
     async fn over(folder: TempDir, router: String, keys: &str) -> Self {
