@@ -4,5 +4,6 @@ mod architecture;
 mod journeys;
 mod merkle;
 mod parts;
+mod problems;
 mod readme;
 mod second_opinion;

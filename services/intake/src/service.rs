@@ -13,7 +13,7 @@ use platform::bus::SharedBus;
 use platform::chance::{self, SharedRng};
 use platform::clock::SharedClock;
 use platform::db::Db;
-use platform::http::{BindError, Check, Server};
+use platform::http::{BindError, Check, Pages, Server};
 use platform::keyring::{Keyring, KeyringError};
 use platform::lifecycle::{Lifecycle, Stop};
 use store::Store;
@@ -62,6 +62,37 @@ pub enum BuildError {
     #[error("`public_url` must begin with http:// or https://; it is how the world reaches this deployment")]
     PublicUrl,
 }
+
+/// What the `type`s of intake's problems lead to.
+const PAGES: Pages = Pages(&[
+    (
+        "another-body",
+        include_str!("../../../schemas/problems/another-body.md"),
+    ),
+    ("busy", include_str!("../../../schemas/problems/busy.md")),
+    ("closed", include_str!("../../../schemas/problems/closed.md")),
+    ("forgotten", include_str!("../../../schemas/problems/forgotten.md")),
+    ("handshake", include_str!("../../../schemas/problems/handshake.md")),
+    (
+        "idempotency-key",
+        include_str!("../../../schemas/problems/idempotency-key.md"),
+    ),
+    (
+        "invalid-query",
+        include_str!("../../../schemas/problems/invalid-query.md"),
+    ),
+    (
+        "notification",
+        include_str!("../../../schemas/problems/notification.md"),
+    ),
+    (
+        "out-of-scope",
+        include_str!("../../../schemas/problems/out-of-scope.md"),
+    ),
+    ("signature", include_str!("../../../schemas/problems/signature.md")),
+    ("unavailable", include_str!("../../../schemas/problems/unavailable.md")),
+    ("unstorable", include_str!("../../../schemas/problems/unstorable.md")),
+]);
 
 /// Intake, bound and not running yet.
 pub struct Intake {
@@ -160,6 +191,7 @@ pub(crate) fn routes(config: &mut ServiceConfig, doors: &Data<Doors>) {
         .route(web::get().to(api::list));
     config
         .app_data(doors.clone())
+        .app_data(Data::new(PAGES))
         .service(
             web::resource(META)
                 .route(web::get().to(meta::handshake))

@@ -8,6 +8,7 @@ mod tiles;
 use actix_web::web::{self, Data, ServiceConfig};
 use platform::chance::SharedRng;
 use platform::clock::SharedClock;
+use platform::http::Pages;
 use platform::problem::Problem;
 
 use crate::archive::Archive;
@@ -28,10 +29,22 @@ pub const PROBLEMS: &[Problem] = &[
     refusal::UNAVAILABLE,
 ];
 
+/// What their `type`s lead to.
+const PAGES: Pages = Pages(&[
+    ("shredded", include_str!("../../../schemas/problems/shredded.md")),
+    ("unpublished", include_str!("../../../schemas/problems/unpublished.md")),
+    ("tree-sizes", include_str!("../../../schemas/problems/tree-sizes.md")),
+    (
+        "ledger-unavailable",
+        include_str!("../../../schemas/problems/ledger-unavailable.md"),
+    ),
+]);
+
 /// Adds the ledger's addresses.
 pub(crate) fn routes(config: &mut ServiceConfig, state: Data<State>) {
     config
         .app_data(state)
+        .app_data(Data::new(PAGES))
         .route("/log/checkpoint", web::get().to(tiles::checkpoint))
         .route("/log/{tile:tile/.+}", web::get().to(tiles::tile))
         .route("/v1/audit/requests/{id}", web::get().to(audit::request))

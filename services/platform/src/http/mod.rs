@@ -22,12 +22,14 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use tracing::info;
 
+pub use self::pages::Pages;
 pub use self::probe::Check;
 pub use self::root::RequestId;
 use crate::lifecycle::Stop;
 use crate::problem;
 use crate::secret::Secret;
 
+mod pages;
 mod probe;
 mod root;
 
@@ -158,6 +160,7 @@ fn app(
         .app_data(web::FormConfig::default().limit(body_max_bytes))
         .default_service(web::to(unrouted))
         .configure(|config| probe::routes(config, checks))
+        .route("/problems/{name}", web::get().to(pages::page))
         .configure(configure)
         .wrap(from_fn(root::pass))
 }
