@@ -38,7 +38,7 @@ pub(crate) type Queue = Work<Incoming, Taken>;
 
 /// Takes receipts in; cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Collector {
+pub(crate) struct Collector {
     callers: Callers<Incoming, Taken>,
     directory: DirectoryCache,
     audience: Arc<str>,
@@ -67,7 +67,7 @@ pub(crate) enum Taken {
 
 /// Why a receipt was not taken.
 #[derive(Debug, thiserror::Error)]
-pub enum NotTaken {
+pub(crate) enum NotTaken {
     /// It does not count.
     #[error("the receipt does not count")]
     Refused(#[from] Refusal),
@@ -92,7 +92,7 @@ impl Collector {
     }
 
     /// Verifies a receipt and waits until it is durable.
-    pub async fn submit(&self, token: Vec<u8>) -> Result<(), NotTaken> {
+    pub(crate) async fn submit(&self, token: Vec<u8>) -> Result<(), NotTaken> {
         let outcome = self.take(token).await;
         let result = match &outcome {
             Ok(()) => "stored",

@@ -7,7 +7,7 @@
 //! What carries correctness is the task's stable id and bytes plus the receipt. Leases and fences only save work: a
 //! task that is sent twice is one task to its owner.
 
-pub mod policy;
+pub(crate) mod policy;
 
 mod attempt;
 mod claim;

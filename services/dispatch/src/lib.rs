@@ -1,17 +1,17 @@
 //! From a ready request to its closing: plan, deliver, collect, close.
 //!
-//! Read in this order: what a process is made of ([`service`]); how a request's systems are fixed ([`plan`]), how its
-//! tasks reach them ([`deliver`]), how their receipts come back and close it ([`collect`]); what the ledger confirms
-//! ([`logged`]), and what is found when something was left behind ([`reconcile`]).
+//! Read in this order: what a process is made of (`service`); how a request's systems are fixed (`plan`), how its
+//! tasks reach them (`deliver`), how their receipts come back and close it (`collect`); what the ledger confirms
+//! (`logged`), and what is found when something was left behind (`reconcile`).
 
 mod config;
 mod service;
 
 mod plan;
 
-pub mod deliver;
+mod deliver;
 
-pub mod collect;
+mod collect;
 
 mod logged;
 mod reconcile;
@@ -24,4 +24,6 @@ mod oddities;
 mod pages;
 
 pub use config::Config;
+pub use deliver::Config as DeliverConfig;
+pub use deliver::policy::Schedule;
 pub use service::{BuildError, Deps, Dispatch, build};
