@@ -6,13 +6,17 @@
 //! every wait looks again until it is there, and nothing sleeps to be right. The two routers that most tests share
 //! live on one runtime of their own ([`run`]), because what a router has open must outlive the test that began it.
 
+pub mod callers;
+pub mod invariants;
 pub mod patience;
 pub mod person;
 pub mod provider;
+pub mod torn;
 
 mod case;
 mod client;
 mod folder;
+mod inside;
 mod place;
 mod processes;
 mod registration;
@@ -27,9 +31,10 @@ use tokio::runtime::{Builder, Runtime};
 pub use case::{Case, Proved, TaskRow};
 pub use client::{ACCESS, Business, Client, DELETE, key};
 pub use folder::Folder;
+pub use inside::open;
 pub use person::Person;
 pub use place::{APP, APP_SECRET, BOT_SECRET, Cluster, Place, VERIFY_TOKEN};
-pub use processes::{Processes, Service};
+pub use processes::{Processes, Service, command, prepare};
 pub use provider::Sent;
 pub use router::{Answer, Router};
 pub use running::{Held, Running};

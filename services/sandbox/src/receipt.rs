@@ -1,5 +1,7 @@
 //! Signing receipts, and bringing them to the router.
 
+use std::time::Duration;
+
 use domain::receipt::{Artifact, CategoryOutcome, CategoryResult, Completion, Outcome, Report};
 use domain::right::Right;
 use evidence::jwk::{Algorithm, TokenKey};
@@ -14,8 +16,15 @@ use crate::manner::Verdict;
 use crate::task::Task;
 use crate::{Client, Deps};
 
-/// How often a receipt is brought before the router's next delivery is waited for.
-const TRIES: u32 = 5;
+/// How often a receipt is brought before the router's next delivery is waited for: for two minutes, since a router that
+/// has answered 2xx asks again only after days.
+const TRIES: u32 = 65;
+
+/// Before the second try; each one later waits for so much longer.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+
+/// Between two tries at most.
+const PAUSE_MAX: Duration = Duration::from_secs(2);
 
 /// A package for the person lies ready this long.
 const ARTIFACT_LASTS: SignedDuration = SignedDuration::from_hours(24 * 14);
@@ -56,7 +65,7 @@ pub(crate) async fn bring(deps: &Deps, task: &Task, token: &str) -> Brought {
         {
             Ok(answer) if answer.status == 202 => return Brought::Accepted,
             Ok(answer) if answer.status == 400 => return Brought::Refused,
-            _ => tokio::time::sleep(std::time::Duration::from_millis(u64::from(tried) * 200)).await,
+            _ => tokio::time::sleep((FIRST_PAUSE * tried).min(PAUSE_MAX)).await,
         }
     }
     Brought::Unreachable

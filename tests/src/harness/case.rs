@@ -176,7 +176,8 @@ impl Case<'_> {
         .await
     }
 
-    async fn proved_receipt(&self, id: ReceiptId, history: &KeyHistory) -> (Verified, LoggedReceipt) {
+    /// A receipt's entry and proof, verified as a stranger would.
+    pub(super) async fn proved_receipt(&self, id: ReceiptId, history: &KeyHistory) -> (Verified, LoggedReceipt) {
         let verified = self.prove(&format!("/v1/audit/receipts/{id}")).await;
         let receipt = verify_logged(&verified, history, Some(self.router.public_url()));
         let receipt = receipt.expect("the receipt holds under the key that counted");

@@ -86,6 +86,15 @@ impl Place {
         }))
     }
 
+    /// With times so short that a kill is got over in seconds, and attempts that hang are soon begun anew.
+    #[must_use]
+    pub fn in_a_hurry(mut self) -> Self {
+        self.more += "[dispatch]\nreconcile_seconds = 2\n\
+            [dispatch.deliver]\nlease_ms = 2000\npoll_ms = 250\nattempt_ms = 3000\n\
+            [dispatch.deliver.schedule]\nsteps_seconds = [1, 1, 2]\n";
+        self
+    }
+
     fn new(cluster: Option<Cluster>) -> Self {
         Self {
             folder: Folder::new(),
@@ -113,13 +122,22 @@ impl Place {
         self.file("quittance.toml")
     }
 
+    /// Writes the configuration, and says what was written.
+    ///
+    /// # Panics
+    /// When it can't be written, or is wrong.
+    #[must_use]
+    pub fn write(&self) -> Deployment {
+        fs::write(self.config(), self.text()).expect("the configuration is written");
+        Deployment::new(Settings::load(Some(&self.config())).expect("the configuration is right"))
+    }
+
     /// Writes the configuration, makes keys, schemas and topics, and says what was written.
     ///
     /// # Panics
     /// When something of that fails.
     pub async fn prepare(&self) -> Deployment {
-        fs::write(self.config(), self.text()).expect("the configuration is written");
-        let deployment = Deployment::new(Settings::load(Some(&self.config())).expect("the configuration is right"));
+        let deployment = self.write();
         let rng = SystemRng::new();
         keyring::create(&self.file("keys.toml"), Part::ALL, &rng).expect("the key ring is made");
         ledger::log_key::create(&self.file("log.key"), &rng).expect("the log key is made");

@@ -1,11 +1,12 @@
 //! The real program, a process for each service, that can be killed and started again on the same addresses.
 
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Output, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use platform::lifecycle::Ended;
+use quittance::deployment::Deployment;
 
 use super::place::Place;
 use crate::parts::{Process, quittance};
@@ -40,12 +41,42 @@ impl Service {
     }
 }
 
+/// What an operator types before the services start.
+const PREPARE: [&[&str]; 3] = [&["keys", "init"], &["migrate"], &["topics"]];
+
+/// Runs a command of the program to its end.
+///
+/// # Panics
+/// When the program can't be started.
+#[must_use]
+pub fn command(place: &Place, words: &[&str]) -> Output {
+    let mut command = Command::new(quittance());
+    command.args(words).arg("--config").arg(place.config());
+    command.stdin(Stdio::null()).output().expect("the program starts")
+}
+
+/// Writes the configuration, and makes keys, schemas and topics by the commands that an operator types.
+///
+/// # Panics
+/// When one of them fails.
+#[must_use]
+pub fn prepare(place: &Place) -> Deployment {
+    let deployment = place.write();
+    for words in PREPARE {
+        let output = command(place, words);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "quittance {words:?}: {errors}");
+    }
+    deployment
+}
+
 /// The processes of a deployment.
 #[derive(Debug)]
 pub struct Processes {
     folder: PathBuf,
     config: PathBuf,
     urls: [String; 3],
+    cluster: bool,
     running: Mutex<Vec<(Service, Process)>>,
 }
 
@@ -56,6 +87,7 @@ impl Processes {
             folder: place.folder.path().to_owned(),
             config: place.config(),
             urls: place.urls(),
+            cluster: place.cluster.is_some(),
             running: Mutex::default(),
         };
         let services: &[Service] = if place.cluster.is_some() {
@@ -72,6 +104,12 @@ impl Processes {
         processes
     }
 
+    /// Whether a service runs that was started: one that ended by itself doesn't.
+    #[must_use]
+    pub fn runs(&self, service: Service) -> bool {
+        self.with(service, Process::running)
+    }
+
     /// `kill -9`.
     pub fn kill(&self, service: Service) {
         self.with(service, Process::kill_dash_nine);
@@ -85,6 +123,12 @@ impl Processes {
             .arg("--config")
             .arg(&self.config)
             .env("RUST_BACKTRACE", "0");
+        if self.cluster {
+            // Whoever comes back under its name need not wait until its own former life has run out.
+            command
+                .env("QUITTANCE__KAFKA__INSTANCE", service.command())
+                .env("QUITTANCE__LEDGER__NAME", "the only one");
+        }
         let process = Process::spawn(&mut command, &self.log(service), &self.folder).expect("the program starts");
         let mut running = self.lock();
         running.retain(|(known, _)| *known != service);

@@ -24,7 +24,7 @@ use store::tokens::{self, Role, Token, TokenScope};
 
 use super::patience::PATIENCE;
 use super::place::{ORIGIN, Place, bots};
-use super::processes::Processes;
+use super::processes::{self, Processes};
 use super::registration;
 
 /// How far an auditor's token reaches into the future.
@@ -102,7 +102,7 @@ impl Running {
     /// # Panics
     /// When something can't be started.
     pub async fn start_processes(place: Place) -> Self {
-        let deployment = place.prepare().await;
+        let deployment = processes::prepare(&place);
         let processes = Processes::start(&place).await;
         Self::with(place, deployment, None, vec![], Held::Apart(processes)).await
     }

@@ -4,6 +4,7 @@
 //! sandbox behind it, and its answer back. A test can hold answers back, or let a business look down.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use actix_web::web::{self, Bytes, Data};
@@ -56,6 +57,8 @@ enum Mode {
 pub struct Tap {
     heard: Mutex<Vec<Heard>>,
     mode: watch::Sender<Mode>,
+    /// Callers that wait for an answer.
+    waiting: AtomicUsize,
     behind: String,
     http: reqwest::Client,
 }
@@ -66,6 +69,7 @@ impl Tap {
         let tap = Arc::new(Self {
             heard: Mutex::default(),
             mode: watch::Sender::new(Mode::Open),
+            waiting: AtomicUsize::new(0),
             behind,
             http: reqwest::Client::builder()
                 .no_proxy()
@@ -106,9 +110,25 @@ impl Tap {
         self.mode.send_replace(Mode::Held);
     }
 
+    /// How many callers wait for an answer now.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
     /// From now on, and for those that wait, it hands on.
     pub fn open(&self) {
         self.mode.send_replace(Mode::Open);
+    }
+
+    /// An answer, once there is to be one.
+    async fn answer(&self, heard: Heard) -> HttpResponse {
+        let mut mode = self.mode.subscribe();
+        let opened = mode.wait_for(|mode| *mode != Mode::Held).await.map(|mode| *mode);
+        match opened {
+            Ok(Mode::Open) => self.pass(heard).await,
+            _ => HttpResponse::ServiceUnavailable().finish(),
+        }
     }
 
     async fn pass(&self, heard: Heard) -> HttpResponse {
@@ -133,6 +153,7 @@ impl Tap {
 }
 
 async fn hear(request: HttpRequest, body: Bytes, tap: Data<Tap>) -> HttpResponse {
+    let tap = tap.into_inner();
     let text = |value: &actix_web::http::header::HeaderValue| value.to_str().unwrap_or_default().to_owned();
     let headers = request
         .headers()
@@ -146,11 +167,25 @@ async fn hear(request: HttpRequest, body: Bytes, tap: Data<Tap>) -> HttpResponse
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
         .push(heard.clone());
-    let mut mode = tap.mode.subscribe();
-    let opened = mode.wait_for(|mode| *mode != Mode::Held).await.map(|mode| *mode);
-    match opened {
-        Ok(Mode::Open) => tap.pass(heard).await,
-        _ => HttpResponse::ServiceUnavailable().finish(),
+    let _waits = Waits::begin(Arc::clone(&tap));
+    // Whoever hangs up leaves the business at work, as a real one would be.
+    let work = actix_web::rt::spawn(async move { tap.answer(heard).await });
+    work.await.unwrap_or_else(|_| HttpResponse::BadGateway().finish())
+}
+
+/// A caller that waits, as long as this is there: until it is answered or has hung up.
+struct Waits(Arc<Tap>);
+
+impl Waits {
+    fn begin(tap: Arc<Tap>) -> Self {
+        tap.waiting.fetch_add(1, Ordering::Relaxed);
+        Self(tap)
+    }
+}
+
+impl Drop for Waits {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

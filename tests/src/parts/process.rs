@@ -108,7 +108,8 @@ impl Process {
         Err(self.failure("is not ready in time"))
     }
 
-    fn running(&mut self) -> bool {
+    /// Whether it has not ended yet.
+    pub(crate) fn running(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
     }
 
