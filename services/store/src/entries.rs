@@ -5,7 +5,7 @@
 //! no correctness rests on a bus that keeps what it has acknowledged. The ledger knows an entry by its id, so one
 //! that arrives twice is held once.
 //!
-//! Some things take effect only once they are logged: keys, instructions and registry snapshots. [`logged`] is where
+//! Some things take effect only once they are logged: keys, instructions and registry snapshots. [`logged()`] is where
 //! they do.
 
 mod logged;
