@@ -21,8 +21,8 @@ mod place;
 mod processes;
 mod registration;
 mod router;
-mod running;
-mod tap;
+pub(crate) mod running;
+pub(crate) mod tap;
 
 use std::sync::LazyLock;
 

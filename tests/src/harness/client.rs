@@ -19,7 +19,7 @@ use super::case::Case;
 use super::patience::eventually;
 use super::person::Person;
 use super::provider::{Sent, Text};
-use super::registration::{Accounts, PRODUCT};
+use super::registration::{self, Accounts, PRODUCT, SystemEntry};
 use super::router::{Answer, Router};
 use super::tap::{Heard, Tap};
 use super::{place, provider, running};
@@ -43,6 +43,8 @@ pub struct Client<'r> {
     pub router: &'r Router,
     /// Its id.
     pub id: ControllerId,
+    /// As it is registered.
+    pub slug: String,
     /// The `iss` of its receipts.
     pub issuer: String,
     /// Its accounts.
@@ -196,7 +198,13 @@ impl Client<'_> {
         sign_report(&claims, &Report::Completed(completion), &self.key())
     }
 
-    pub(super) fn key(&self) -> TokenKey {
+    /// What its operator would write to register it.
+    pub(super) fn registration(&self, systems: &[SystemEntry<'_>]) -> String {
+        let jwk = self.key().jwk().required_members();
+        registration::business(&self.slug, &self.accounts, systems, &jwk)
+    }
+
+    pub(crate) fn key(&self) -> TokenKey {
         TokenKey::new(Algorithm::EdDsa, &self.seed).expect("every seed is a key")
     }
 

@@ -176,6 +176,12 @@ impl Processes {
         ended.unwrap_or_else(|| panic!("{service:?} did not end within {STOPPED_WITHIN:?}"))
     }
 
+    /// The numbers that the system knows them by.
+    #[must_use]
+    pub fn ids(&self) -> Vec<u32> {
+        self.lock().iter().map(|(_, process)| process.id()).collect()
+    }
+
     /// Where a service's output is.
     #[must_use]
     pub fn log(&self, service: Service) -> PathBuf {

@@ -27,7 +27,7 @@ use super::person::fresh;
 use super::place::Place;
 use super::processes::Processes;
 use super::provider::Sent;
-use super::registration::{self, Accounts, SystemEntry};
+use super::registration::{Accounts, SystemEntry};
 use super::running::{self, Held, Running};
 use super::tap::{Tap, loopback};
 
@@ -196,17 +196,7 @@ impl Router {
     /// # Panics
     /// When it can't be registered.
     pub async fn client_of(&self, name: &str, wanted: Vec<(&str, Manner)>) -> Client<'_> {
-        let slug = format!("{name}-{}", fresh());
-        let (seed, issuer) = (chance::bytes::<32>(&*self.rng), format!("https://{slug}.example"));
-        let bot = self.running.bots[self.bots.fetch_add(1, Ordering::Relaxed) % self.running.bots.len()].clone();
-        let mut client = Client {
-            router: self,
-            id: ControllerId::from_uuid(uuid::Uuid::nil()),
-            issuer,
-            accounts: Accounts::new(bot),
-            systems: vec![],
-            seed,
-        };
+        let mut client = self.unregistered(name);
         let mut listening = vec![];
         for (system, manner) in wanted {
             let secret = webhook::generate_shared(&*self.rng);
@@ -214,19 +204,51 @@ impl Router {
             client.systems.push(business);
             listening.push((system, url, secret));
         }
-        let entries = listening
+        let entries: Vec<_> = listening
             .iter()
-            .map(|(slug, url, secret)| SystemEntry { slug, url, secret });
-        let entries: Vec<_> = entries.collect();
-        let text = registration::business(
-            &slug,
-            &client.accounts,
-            &entries,
-            &client.key().jwk().required_members(),
-        );
-        self.register(&text).await;
-        client.id = self.known(&slug, &client).await;
+            .map(|(slug, url, secret)| SystemEntry { slug, url, secret })
+            .collect();
+        self.register(&client.registration(&entries)).await;
+        client.id = self.known(&client).await;
         client
+    }
+
+    /// Businesses with one system each, at addresses that the caller listens at itself.
+    ///
+    /// # Panics
+    /// When they can't be registered.
+    pub async fn clients_at(&self, name: &str, urls: &[String]) -> Vec<Client<'_>> {
+        let mut clients: Vec<_> = urls.iter().map(|_| self.unregistered(name)).collect();
+        let mut text = String::new();
+        for (client, url) in clients.iter().zip(urls) {
+            let secret = webhook::generate_shared(&*self.rng);
+            let entry = SystemEntry {
+                slug: "crm",
+                url,
+                secret: &secret,
+            };
+            text += &client.registration(&[entry]);
+        }
+        self.register(&text).await;
+        for client in &mut clients {
+            client.id = self.known(client).await;
+        }
+        clients
+    }
+
+    /// A business that nobody knows of yet.
+    fn unregistered(&self, name: &str) -> Client<'_> {
+        let slug = format!("{name}-{}", fresh());
+        let bot = self.running.bots[self.bots.fetch_add(1, Ordering::Relaxed) % self.running.bots.len()].clone();
+        Client {
+            router: self,
+            id: ControllerId::from_uuid(uuid::Uuid::nil()),
+            issuer: format!("https://{slug}.example"),
+            slug,
+            accounts: Accounts::new(bot),
+            systems: vec![],
+            seed: chance::bytes(&*self.rng),
+        }
     }
 
     /// Opens a system's sandbox with a tap before it.
@@ -279,8 +301,8 @@ impl Router {
     }
 
     /// Waits until every process's picture of the registry shows all of a business.
-    async fn known(&self, slug: &str, client: &Client<'_>) -> ControllerId {
-        let key = client.key();
+    async fn known(&self, client: &Client<'_>) -> ControllerId {
+        let (slug, key) = (&client.slug, client.key());
         eventually(&format!("{slug} is known"), || async {
             let mut found = None;
             for cache in &self.running.directories {

@@ -226,7 +226,7 @@ async fn operator_and_auditor(deployment: &Deployment, store: &Store, keyring: &
 }
 
 /// The way out of a sandbox: to this machine.
-pub(super) fn egress() -> Egress {
+pub(crate) fn egress() -> Egress {
     let config = EgressConfig {
         trusted: vec!["127.0.0.0/8".parse().expect("a network")],
         ..EgressConfig::default()
@@ -235,7 +235,7 @@ pub(super) fn egress() -> Egress {
 }
 
 /// Results that add up to an outcome.
-pub(super) fn results(outcome: Outcome) -> Vec<CategoryResult> {
+pub(crate) fn results(outcome: Outcome) -> Vec<CategoryResult> {
     let result = |category: &str, became, basis: Option<&str>| CategoryResult {
         category: category.to_owned(),
         outcome: became,

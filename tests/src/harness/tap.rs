@@ -190,7 +190,7 @@ impl Drop for Waits {
 }
 
 /// A free port of the loopback, with one worker: there are many of these in a test binary.
-pub(super) fn loopback() -> Http {
+pub(crate) fn loopback() -> Http {
     Http {
         listen: SocketAddr::from(([127, 0, 0, 1], 0)),
         workers: Some(1),
