@@ -1,5 +1,6 @@
 //! Whole journeys: from what a platform sends to a receipt that a stranger can verify, on both deployments.
 
+mod canary;
 mod channels;
 mod contract;
 mod corpus;
