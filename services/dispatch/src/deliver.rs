@@ -1,43 +1,64 @@
-//! Delivering: from a task that is due to a result that is stored.
+//! Delivery: how a due task reaches its system, and what holds when things go wrong.
 //!
-//! One engine a process. It renews its worker's row ([`heartbeat`]), takes endpoints whose lanes are due, claims their
-//! tasks ahead of need in one transaction ([`mod@claim`]), and runs attempts: each system's own number at once, a
-//! process-wide number in all ([`hand`]). Results are gathered for a few milliseconds and written together
-//! ([`mod@record`]); what becomes of a task is decided by a pure function ([`policy`]).
-//! What carries correctness is the task's stable id and bytes plus the receipt. Leases and fences only save work: a
-//! task that is sent twice is one task to its owner.
+//! Endpoints are owned, not tasks. A process keeps its [`tenure`] alive with one row and takes endpoints whose lanes are
+//! due and that nobody owns; the owner alone sends for them, so capacity and pauses live in its memory ([`endpoints`])
+//! and are exact across the fleet. One loop ([`courier`]) looks for due lanes, claims as much as there is room for, and
+//! starts attempts ([`attempt`]); what each came to is judged by a pure [`policy`] and written down in batches
+//! ([`record`]).
+//!
+//! What carries correctness is the task's id and bytes, the same for ever, and the fence: a result counts only under
+//! the fence of its task's last claim. Leases only save work.
 
 pub(crate) mod policy;
 
 mod attempt;
-mod claim;
-mod hand;
-mod heartbeat;
+mod courier;
+mod endpoints;
 mod record;
+mod secrets;
+mod tenure;
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
-use keys::KeyStore;
-use platform::chance::SharedRng;
+use keys::{DataKey, KeyStore};
+use platform::chance::{self, SharedRng};
 use platform::clock::SharedClock;
 use platform::db::DbError;
 use platform::egress::{Egress, Limits};
 use platform::keyring::Keyring;
 use platform::lifecycle::Stop;
+use platform::metrics::Counter;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use store::Store;
 use store::registry::DirectoryCache;
+use store::tasks::claim::Claimed;
+use store::tasks::release;
+use store::{Store, leases};
 use tokio::sync::mpsc;
+use tokio::task::{JoinError, JoinSet};
 use uuid::Uuid;
 
 use crate::bell::Bell;
 use crate::collect::Collector;
-use attempt::Ended;
-use hand::Hand;
+
+use attempt::Tools;
+use courier::Courier;
 use policy::Schedule;
+use record::Recorder;
+use secrets::Secrets;
+use tenure::Tenure;
+
+/// Giving leases back spares others a wait of seconds; it is not worth more than one.
+const RETIRE_WITHIN: Duration = Duration::from_secs(1);
+
+/// Tasks released at a time: a take-over of more goes on with the next look.
+const RELEASE_MAX: i64 = 1_000;
+
+static RELEASED: Counter = Counter::new(
+    "quittance_tasks_released_total",
+    "Tasks that were due again because their sender was gone.",
+);
 
 /// How the engine works.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -76,7 +97,13 @@ impl Config {
     }
 
     fn lease(&self) -> Duration {
-        Duration::from_millis(self.lease_ms)
+        Duration::from_millis(self.lease_ms.max(1))
+    }
+
+    /// After this long an attempt must be over, whoever made it: its own limit, and a quarter for writing it down.
+    fn over(&self) -> Duration {
+        let limit = self.limits().whole;
+        limit + limit / 4
     }
 }
 
@@ -105,47 +132,98 @@ pub(crate) struct Bench {
     pub(crate) config: Arc<Config>,
 }
 
-/// One worker: an engine from its start to its stop.
-#[derive(Debug, Clone)]
-struct Worker {
-    bench: Bench,
-    id: Uuid,
-    /// Until when the worker's row is renewed, in microseconds: after that others may take its endpoints over.
-    alive_until: Arc<AtomicI64>,
+/// A claimed task with the key that opens it.
+#[derive(Debug)]
+struct Parcel {
+    claimed: Claimed,
+    key: Key,
 }
 
-/// Delivers until the soft stop; then what is under way ends, or is cut at the hard stop and released.
-pub(crate) async fn run(bench: Bench, stop: Stop) -> Result<(), DbError> {
-    let worker = Worker::new(bench);
-    let (ended, results) = mpsc::unbounded_channel();
-    let (record, recorded) = mpsc::unbounded_channel();
-    let writer = tokio::spawn(record::run(worker.clone(), recorded));
-    let heart = tokio::spawn(heartbeat::run(worker.clone()));
+/// The subject key of a task's request.
+#[derive(Debug)]
+enum Key {
+    /// In hand.
+    Here(DataKey),
+    /// Gone, and the task's bytes with it.
+    Shredded,
+    /// The key store can't be reached.
+    Away,
+}
 
-    let mut hand = Hand::new(worker.clone(), ended, record);
-    hand.work(results, &stop).await;
-    // Dropping the hand closes the recorder's queue, which ends when everything is written.
-    drop(hand);
-    if let Err(error) = writer.await {
-        tracing::error!(
-            error = &error as &dyn std::error::Error,
-            "the recorder of attempts ended badly"
-        );
+/// Delivers until the stop: at the soft one nothing new is claimed, at the hard one what is open is cut and its tasks
+/// are due again; then the leases are given back.
+pub(crate) async fn run(bench: Bench, stop: Stop) -> Result<(), JoinError> {
+    let tenure = Tenure::new(Uuid::from_bytes(chance::bytes(&*bench.rng)), bench.config.lease());
+    let mut keepers = JoinSet::new();
+    keepers.spawn(keep(tenure.clone(), bench.clone()));
+    let (outcomes, received) = mpsc::channel(record::WAITING_MAX);
+    let mut workers = JoinSet::new();
+    workers.spawn(recorder(&bench, received).run(stop.clone()));
+    workers.spawn(courier(&bench, &tenure, outcomes).run(stop));
+    while let Some(ended) = workers.join_next().await {
+        ended?;
     }
-    heart.abort();
-    store::leases::retire(worker.bench.store.db(), worker.id, worker.bench.clock.now()).await
+    drop(keepers);
+    let retiring = leases::retire(bench.store.db(), tenure.worker(), bench.clock.now());
+    let retired = tokio::time::timeout(RETIRE_WITHIN, retiring).await;
+    if !matches!(retired, Ok(Ok(()))) {
+        tracing::warn!("endpoints were not given back; their leases will end");
+    }
+    Ok(())
 }
 
-impl Worker {
-    fn new(bench: Bench) -> Self {
-        let id = uuid::Builder::from_random_bytes(platform::chance::bytes(&*bench.rng)).into_uuid();
-        Self {
-            bench,
-            id,
-            alive_until: Arc::default(),
+/// Renews the tenure, and looks after tasks whose sender is gone, for ever.
+async fn keep(tenure: Tenure, bench: Bench) {
+    loop {
+        if let Err(error) = keep_once(&tenure, &bench).await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "the lease was not renewed");
         }
+        tokio::time::sleep(tenure.pause()).await;
     }
 }
 
-/// What attempts report to the engine's owner.
-type Results = mpsc::UnboundedReceiver<Ended>;
+async fn keep_once(tenure: &Tenure, bench: &Bench) -> Result<(), DbError> {
+    let now = bench.clock.now();
+    tenure.renew(bench.store.db(), now).await?;
+    let over = bench.config.over();
+    let released = bench.store.db().transaction("release_stale", move |tx| {
+        Box::pin(async move { release::stale(tx, now, over, RELEASE_MAX).await })
+    });
+    let released = released.await?;
+    if !released.is_empty() {
+        tracing::info!(tasks = released.len(), "tasks whose sender is gone are due again");
+        RELEASED.add(released.len() as u64, &[]);
+        bench.bell.ring();
+    }
+    Ok(())
+}
+
+fn recorder(bench: &Bench, outcomes: mpsc::Receiver<record::Outcome>) -> Recorder {
+    Recorder {
+        store: bench.store.clone(),
+        bell: bench.bell.clone(),
+        clock: Arc::clone(&bench.clock),
+        rng: Arc::clone(&bench.rng),
+        outcomes,
+    }
+}
+
+fn courier(bench: &Bench, tenure: &Tenure, outcomes: mpsc::Sender<record::Outcome>) -> Courier {
+    let tools = Tools {
+        egress: bench.egress.clone(),
+        directory: bench.directory.clone(),
+        secrets: Secrets::new(Arc::clone(&bench.keyring)),
+        collector: bench.collector.clone(),
+        schedule: bench.config.schedule.clone(),
+        limits: bench.config.limits(),
+        clock: Arc::clone(&bench.clock),
+        rng: Arc::clone(&bench.rng),
+        outcomes,
+    };
+    let places = courier::Places {
+        store: bench.store.clone(),
+        keys: bench.keys.clone(),
+        worker: tenure.worker(),
+    };
+    Courier::new(places, tools, tenure.clone(), bench.bell.clone(), &bench.config)
+}

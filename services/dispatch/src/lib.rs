@@ -27,3 +27,6 @@ pub use config::Config;
 pub use deliver::Config as DeliverConfig;
 pub use deliver::policy::Schedule;
 pub use service::{BuildError, Deps, Dispatch, build};
+
+#[cfg(test)]
+mod tests;

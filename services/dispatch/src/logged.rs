@@ -1,60 +1,76 @@
-//! What the ledger says it holds: entries go, and what was waiting for them takes effect.
+//! What the ledger holds: its announcements end the waiting of entries, and put into force what waited to be logged.
+//!
+//! All of it may come twice and then changes nothing. A registration that comes into force is seen by this process at
+//! once, by others with their next look.
+
+use std::sync::Arc;
 
 use domain::id::EntryId;
 use platform::bus::Received;
-use platform::db::{DbError, Tx};
-use platform::problem::chain;
-use proto::LoggedEntries;
+use platform::clock::SharedClock;
+use platform::db::DbError;
+use proto::{ErrorClass, LoggedEntries};
 use store::Store;
 use store::entries::{self, Activated};
 use store::registry::DirectoryCache;
 
 use crate::consume::Taker;
+use crate::dead_letters::DeadLetters;
 
-/// Takes `dsr.logged.v1` in.
+/// Takes note of announcements; cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Logged {
     pub(crate) store: Store,
     pub(crate) directory: DirectoryCache,
+    pub(crate) clock: SharedClock,
 }
+
+/// An announcement, in the numbers of the database.
+type Announced = (Vec<(EntryId, i64)>, i64);
 
 impl Taker for Logged {
     type Error = DbError;
 
     async fn take_in(&self, received: &[Received]) -> Result<(), DbError> {
-        let batches: Vec<LoggedEntries> = received.iter().filter_map(read).collect();
-        let activated = self
-            .store
-            .db()
-            .transaction("entries_logged", move |tx| {
-                let batches = batches.clone();
-                Box::pin(async move { take(tx, &batches).await })
-            })
-            .await?;
-        // A key that counts from now on should not wait for the next look at the registry.
-        if activated == Activated::Something {
+        let mut letters = DeadLetters::new(self.clock.now());
+        let mut announced = Vec::new();
+        for message in received {
+            match read(&message.message.value) {
+                Some(entries) => announced.push(entries),
+                None => letters.add(message, ErrorClass::Malformed, None),
+            }
+        }
+        if self.note(announced).await? == Activated::Something {
             self.directory.refresh().await?;
         }
-        Ok(())
+        letters.store(&self.store).await
     }
 }
 
-async fn take(tx: &mut Tx, batches: &[LoggedEntries]) -> Result<Activated, DbError> {
-    let mut activated = Activated::Nothing;
-    for batch in batches {
-        let number = |number: u64| i64::try_from(number).map_err(|_| DbError::Inconsistent("a log beyond 2^63"));
-        let at = |logged: &proto::Logged| Ok::<(EntryId, i64), DbError>((logged.entry, number(logged.index)?));
-        let entries = batch.entries.iter().map(at).collect::<Result<Vec<_>, _>>()?;
-        if entries::logged(tx, &entries, number(batch.tree_size)?).await? == Activated::Something {
-            activated = Activated::Something;
-        }
+impl Logged {
+    async fn note(&self, announced: Vec<Announced>) -> Result<Activated, DbError> {
+        let announced: Arc<[Announced]> = announced.into();
+        let db = self.store.db();
+        db.transaction("logged", move |tx| {
+            let announced = Arc::clone(&announced);
+            Box::pin(async move {
+                let mut activated = Activated::Nothing;
+                for (entries, size) in announced.iter() {
+                    if entries::logged(tx, entries, *size).await? == Activated::Something {
+                        activated = Activated::Something;
+                    }
+                }
+                Ok(activated)
+            })
+        })
+        .await
     }
-    Ok(activated)
 }
 
-/// An announcement that can't be read is no loss: its entries are sent again, and announced again.
-fn read(received: &Received) -> Option<LoggedEntries> {
-    LoggedEntries::decode(&received.message.value)
-        .inspect_err(|error| tracing::error!(offset = received.offset, error = %chain(error), "no announcement"))
-        .ok()
+/// Numbers beyond what the database holds are no log's.
+fn read(bytes: &[u8]) -> Option<Announced> {
+    let announced = LoggedEntries::decode(bytes).ok()?;
+    let entry = |logged: &proto::Logged| Some((logged.entry, i64::try_from(logged.index).ok()?));
+    let entries = announced.entries.iter().map(entry).collect::<Option<_>>()?;
+    Some((entries, i64::try_from(announced.tree_size).ok()?))
 }

@@ -107,7 +107,7 @@ impl Planner {
 
     /// If the database refuses the batch because of what is in it, each request is planned alone; returns those that
     /// can't be, and why.
-    async fn plan_apart(&self, requests: &[RequestId]) -> Result<Vec<(RequestId, ErrorClass)>, PlanError> {
+    pub(crate) async fn plan_apart(&self, requests: &[RequestId]) -> Result<Vec<(RequestId, ErrorClass)>, PlanError> {
         if requests.is_empty() {
             return Ok(vec![]);
         }

@@ -7,12 +7,14 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use domain::id::RequestId;
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use keys::KeyStore;
 use platform::clock::SharedClock;
+use platform::db::DbError;
 use platform::lifecycle::{Stop, Woken};
-use platform::metrics::Counter;
+use platform::metrics::{Counter, Gauge};
 use platform::problem::chain;
+use store::tasks::alarms;
 use store::{Store, entries, plans, requests};
 
 use crate::plan::{PlanError, Planner};
@@ -26,6 +28,16 @@ const BATCH: i64 = 500;
 static LEFT_BEHIND: Counter = Counter::new(
     "quittance_reconciled_total",
     "What the reconciler found left behind, by what it was.",
+);
+
+static PARKED: Gauge = Gauge::new(
+    "quittance_tasks_parked",
+    "Tasks that are not handed over for now, counted up to 10,000.",
+);
+
+static OVERDUE: Gauge = Gauge::new(
+    "quittance_requests_overdue",
+    "Open requests whose deadline has passed, counted up to 10,000.",
 );
 
 /// Looks until the stop.
@@ -66,6 +78,14 @@ impl Reconciler {
             LEFT_BEHIND.add(resent.len() as u64, &[("what", "entry")]);
             self.store.waker().wake();
         }
+        self.count(now).await?;
+        Ok(())
+    }
+
+    async fn count(&self, now: Timestamp) -> Result<(), DbError> {
+        let alarms = alarms::alarms(self.store.db(), now).await?;
+        PARKED.set(u32::try_from(alarms.parked).unwrap_or(u32::MAX).into(), &[]);
+        OVERDUE.set(u32::try_from(alarms.overdue).unwrap_or(u32::MAX).into(), &[]);
         Ok(())
     }
 
@@ -77,7 +97,7 @@ impl Reconciler {
             let Some(last) = left.last() else { return Ok(()) };
             after = Some(*last);
             LEFT_BEHIND.add(left.len() as u64, &[("what", "request")]);
-            self.planner.plan(&left).await?;
+            self.planner.plan_apart(&left).await?;
         }
     }
 

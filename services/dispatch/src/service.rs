@@ -97,6 +97,7 @@ pub async fn build(config: Config, deps: Deps) -> Result<Dispatch, BuildError> {
         logged: Logged {
             store: deps.store.clone(),
             directory: deps.directory.clone(),
+            clock: Arc::clone(&deps.clock),
         },
         reconciler: Reconciler {
             store: deps.store.clone(),

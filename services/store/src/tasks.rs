@@ -3,6 +3,7 @@
 //! Claims ([`claim`]) and the results of attempts ([`record`]) are the hot paths, set-based and guarded by the fence.
 //! Everybody else who changes tasks holds the lock of their request ([`cases`](crate::cases)).
 
+pub mod alarms;
 pub mod claim;
 pub mod record;
 pub mod release;
@@ -29,7 +30,7 @@ const INSERT: Statement = Statement {
            FROM json_each($1)",
 };
 
-pub(crate) const ALL: &[&[Statement]] = &[&[INSERT], claim::ALL, record::ALL, release::ALL];
+pub(crate) const ALL: &[&[Statement]] = &[&[INSERT], alarms::ALL, claim::ALL, record::ALL, release::ALL];
 
 /// A planned task.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,91 +1,150 @@
-//! One attempt: open the body, compare its digest, sign, send, and see to a receipt that comes with the answer.
+//! One attempt: open the bytes, see that they are the planned ones, sign, send, judge.
+//!
+//! A receipt in the answer is made durable before the attempt is written down: were it the other way round, a crash
+//! between the two would lose what its owner thinks we have. If it can't be stored now, the task is sent again, and its
+//! owner answers the same.
 
 use std::sync::Arc;
 
 use connectors::Attempted;
-use connectors::webhook::{self, Handover};
+use connectors::webhook::{Handover, attempt};
 use domain::id::{AttemptId, SystemId};
 use domain::registration::System;
+use domain::task::ParkReason;
 use evidence::digest::sha256;
 use jiff::Timestamp;
-use keys::DataKey;
-use platform::chance;
+use platform::chance::{self, SharedRng};
+use platform::clock::SharedClock;
+use platform::egress::{Egress, Limits};
+use platform::metrics::{Counter, Histogram};
 use platform::propagation;
 use platform::webhook::SigningKey;
-use store::receipts::AnomalyKind;
-use store::tasks::BODY;
-use store::tasks::claim::Claimed;
+use store::attempts::Attempt;
+use store::receipts::{AnomalyKind, AnomalyRow};
+use store::registry::DirectoryCache;
+use store::tasks::record::{Next, Step};
+use store::tasks::{self, claim::Claimed};
+use tokio::sync::mpsc;
+use tracing::Instrument as _;
 
-use super::Worker;
-use crate::collect::NotTaken;
+use super::policy::{Decision, Schedule, Tried};
+use super::record::Outcome;
+use super::secrets::Secrets;
+use super::{Key, Parcel};
+use crate::collect::{Collector, NotTaken};
+use crate::oddities;
 
-/// An attempt that is over.
+static ATTEMPTS: Counter = Counter::new(
+    "quittance_attempts_total",
+    "Attempts to hand a task over, by what came of them.",
+);
+
+static ATTEMPT: Histogram = Histogram::new("quittance_attempt_duration_seconds", "How long an attempt took.");
+
+/// What attempts are made with.
 #[derive(Debug)]
-pub(super) struct Ended {
-    pub(super) task: Claimed,
-    pub(super) result: Came,
+pub(super) struct Tools {
+    pub(super) egress: Egress,
+    pub(super) directory: DirectoryCache,
+    pub(super) secrets: Secrets,
+    pub(super) collector: Collector,
+    pub(super) schedule: Schedule,
+    pub(super) limits: Limits,
+    pub(super) clock: SharedClock,
+    pub(super) rng: SharedRng,
+    pub(super) outcomes: mpsc::Sender<Outcome>,
 }
 
-/// What an attempt came to.
-#[derive(Debug)]
-pub(super) enum Came {
-    /// It was made.
-    Tried {
-        attempt: AttemptId,
-        attempted: Attempted,
-        started_at: Timestamp,
-        ended_at: Timestamp,
-        odd: Option<AnomalyKind>,
-    },
-    /// Nothing was sent, and nothing of the schedule is spent: the engine is stopping, or the body can't be opened now.
-    NotMade,
-    /// The stored bytes are not what was planned: never to be sent.
+/// What an attempt leaves behind for the endpoint's owner.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Freed {
+    pub(super) task: domain::id::TaskId,
+    pub(super) system: SystemId,
+    /// Until when the endpoint wants to be left alone.
+    pub(super) pause: Option<Timestamp>,
+}
+
+/// What is needed to send, or why it can't be sent.
+struct Ready {
+    url: String,
+    keys: Arc<[SigningKey]>,
+    body: Vec<u8>,
+}
+
+enum Unready {
+    /// The bytes are gone or are not the planned ones.
     Corrupt,
+    /// The registration lacks an address or keys, or speaks of another connector by now.
+    Misregistered,
+    /// Our key store or key ring.
+    Ours,
 }
 
-/// Where a task goes and what signs it.
-#[derive(Debug, Clone)]
-pub(super) struct Endpoint {
-    pub(super) system: Arc<System>,
-    pub(super) keys: Arc<Vec<SigningKey>>,
-}
-
-impl Worker {
-    /// Does the attempt for a claimed task.
-    pub(super) async fn attempt(&self, task: Claimed, endpoint: Endpoint, key: Option<DataKey>) -> Ended {
-        let result = match open(&task, key.as_ref()) {
-            Opened::Body(body) => self.send(&task, &endpoint, &body).await,
-            Opened::NotNow => Came::NotMade,
-            Opened::Corrupt => Came::Corrupt,
-        };
-        Ended { task, result }
-    }
-
-    async fn send(&self, task: &Claimed, endpoint: &Endpoint, body: &[u8]) -> Came {
-        let started_at = self.bench.clock.now();
-        let trace = propagation::current();
-        let handover = Handover {
-            url: endpoint.system.url.as_deref().unwrap_or_default(),
-            id: &task.id.to_string(),
-            body,
-            keys: &endpoint.keys,
-            at: started_at,
-            trace: &trace,
-        };
-        let attempted = webhook::attempt(&self.bench.egress, handover, self.bench.config.limits()).await;
-        let (attempted, odd) = self.keep_receipt(attempted).await;
-        Came::Tried {
-            attempt: AttemptId::new(started_at, chance::bytes(&*self.bench.rng)),
-            attempted,
-            started_at,
-            ended_at: self.bench.clock.now(),
-            odd,
+impl Tools {
+    /// Makes an attempt and hands its outcome on to be written down.
+    pub(super) async fn attempt(&self, parcel: Parcel) -> Freed {
+        let Parcel { claimed, key } = parcel;
+        let span = tracing::info_span!("attempt", task = %claimed.id, system = %claimed.system);
+        let (outcome, pause) = self.outcome(&claimed, key).instrument(span).await;
+        // The one who writes is gone only after the hard stop; then the task is found by its fence.
+        drop(self.outcomes.send(outcome).await);
+        Freed {
+            task: claimed.id,
+            system: claimed.system,
+            pause,
         }
     }
 
-    /// A receipt in the answer must be durable before the task counts as handed over: its owner has said its word and
-    /// may never say it again. If we can't keep it now, the attempt is one of ours that failed, and is made again.
-    async fn keep_receipt(&self, attempted: Attempted) -> (Attempted, Option<AnomalyKind>) {
+    async fn outcome(&self, claimed: &Claimed, key: Key) -> (Outcome, Option<Timestamp>) {
+        match self.ready(claimed, key) {
+            Ok(ready) => self.send(claimed, ready).await,
+            Err(unready) => (self.unsent(claimed, &unready), None),
+        }
+    }
+
+    fn ready(&self, claimed: &Claimed, key: Key) -> Result<Ready, Unready> {
+        let body = open(claimed, key)?;
+        let directory = self.directory.current();
+        let system = directory.system(claimed.system).ok_or(Unready::Misregistered)?;
+        let url = webhook(system).ok_or(Unready::Misregistered)?.to_owned();
+        let keys = self.secrets.of(&directory, system).map_err(|_| Unready::Ours)?;
+        Ok(Ready { url, keys, body })
+    }
+
+    async fn send(&self, claimed: &Claimed, ready: Ready) -> (Outcome, Option<Timestamp>) {
+        let started_at = self.clock.now();
+        let handover = Handover {
+            url: &ready.url,
+            id: &claimed.id.to_string(),
+            body: &ready.body,
+            keys: &ready.keys,
+            at: started_at,
+            trace: &propagation::current(),
+        };
+        let attempted = attempt(&self.egress, handover, self.limits).await;
+        let (attempted, anomaly) = self.collect(claimed, attempted).await;
+        let ended_at = self.clock.now();
+        note(&attempted, started_at, ended_at);
+        let decision = self.schedule.decide(&attempted, self.tried(claimed, ended_at));
+        let attempt = Attempt {
+            id: AttemptId::new(started_at, chance::bytes(&*self.rng)),
+            task: claimed.id,
+            fence: claimed.fence,
+            started_at,
+            ended_at,
+            status: attempted.status(),
+            result: attempted.as_str(),
+        };
+        let outcome = Outcome {
+            attempt: Some(attempt),
+            step: step(claimed, &decision),
+            anomaly,
+        };
+        (outcome, decision.pause)
+    }
+
+    /// Takes the receipt out of an answer, if there is one.
+    async fn collect(&self, claimed: &Claimed, attempted: Attempted) -> (Attempted, Option<AnomalyRow>) {
         let Attempted::Delivered {
             status,
             receipt: Some(token),
@@ -94,47 +153,94 @@ impl Worker {
             return (attempted, None);
         };
         let delivered = Attempted::Delivered { status, receipt: None };
-        match self.bench.collector.submit(token).await {
+        match self.collector.submit(token).await {
             Ok(()) => (delivered, None),
-            Err(NotTaken::Refused(_)) => (delivered, Some(AnomalyKind::RefusedAnswer)),
-            Err(NotTaken::Again) => (Attempted::Ours(platform::egress::Ours::Request), None),
+            Err(NotTaken::Refused(refusal)) => {
+                tracing::warn!(%refusal, "the answer to a webhook held a receipt that doesn't count");
+                let kind = AnomalyKind::RefusedAnswer;
+                let row = oddities::of_task(kind, claimed.request, claimed.id, claimed.system);
+                (delivered, Some(row))
+            }
+            Err(NotTaken::Again) => (Attempted::Ours(platform::egress::Ours::Network), None),
+        }
+    }
+
+    fn unsent(&self, claimed: &Claimed, unready: &Unready) -> Outcome {
+        let now = self.clock.now();
+        let parked = |reason| Decision {
+            next: Next::Parked(reason),
+            steps: claimed.steps,
+            rejections: claimed.rejections,
+            pause: None,
+        };
+        let (decision, anomaly) = match unready {
+            Unready::Ours => (Schedule::ours(self.tried(claimed, now)), None),
+            Unready::Misregistered => (parked(ParkReason::Misregistered), None),
+            Unready::Corrupt => {
+                tracing::error!("a task's stored bytes are not the planned ones");
+                let kind = AnomalyKind::Corrupt;
+                let row = oddities::of_task(kind, claimed.request, claimed.id, claimed.system);
+                (parked(ParkReason::Corrupt), Some(row))
+            }
+        };
+        Outcome {
+            attempt: None,
+            step: step(claimed, &decision),
+            anomaly,
+        }
+    }
+
+    fn tried(&self, claimed: &Claimed, now: Timestamp) -> Tried {
+        Tried {
+            steps: claimed.steps,
+            rejections: claimed.rejections,
+            deadline: claimed.deadline,
+            now,
+            chance: chance::unit(&*self.rng),
         }
     }
 }
 
-enum Opened {
-    Body(Vec<u8>),
-    NotNow,
-    Corrupt,
-}
-
-fn open(task: &Claimed, key: Option<&DataKey>) -> Opened {
-    let (Some(key), Some(sealed)) = (key, &task.sealed) else {
-        return Opened::NotNow;
+fn open(claimed: &Claimed, key: Key) -> Result<Vec<u8>, Unready> {
+    let key = match key {
+        Key::Here(key) => key,
+        Key::Shredded => return Err(Unready::Corrupt),
+        Key::Away => return Err(Unready::Ours),
     };
-    match key.open(BODY, sealed) {
-        Ok(body) if sha256(&body) == task.digest => Opened::Body(body),
-        _ => Opened::Corrupt,
+    let sealed = claimed.sealed.as_ref().ok_or(Unready::Corrupt)?;
+    let body = key.open(tasks::BODY, sealed).map_err(|_| Unready::Corrupt)?;
+    if sha256(&body) == claimed.digest {
+        Ok(body)
+    } else {
+        Err(Unready::Corrupt)
     }
 }
 
-/// What is known of a system that tasks are sent to; `None` if it is not registered any more.
-pub(super) fn endpoint(worker: &Worker, system: SystemId) -> Option<Endpoint> {
-    let directory = worker.bench.directory.current();
-    let registered = directory.system(system)?;
-    let own = directory.system_secrets(system).map(|sealed| (system.uuid(), sealed));
-    let owner = registered.controller;
-    let controllers = directory.controller_secrets(owner).map(|sealed| (owner.uuid(), sealed));
-    let opened = own.into_iter().chain(controllers).flat_map(|(of, sealed)| {
-        let opened = store::registry::secrets::open(&worker.bench.keyring, of, sealed);
-        opened.unwrap_or_else(|error| {
-            tracing::error!(error = &error as &dyn std::error::Error, system = %system, "secrets can't be opened");
-            vec![]
-        })
-    });
-    let keys = opened.filter_map(|secret| SigningKey::parse(&secret).ok()).collect();
-    Some(Endpoint {
-        system: Arc::new(registered.clone()),
-        keys: Arc::new(keys),
-    })
+/// The address of a system that is reached by a webhook.
+fn webhook(system: &System) -> Option<&str> {
+    use domain::registration::ConnectorKind;
+    match system.kind {
+        ConnectorKind::Webhook => system.url.as_deref(),
+        ConnectorKind::Notices | ConnectorKind::Pull => None,
+    }
+}
+
+fn step(claimed: &Claimed, decision: &Decision) -> Step {
+    Step {
+        task: claimed.id,
+        fence: claimed.fence,
+        next: decision.next,
+        steps: decision.steps,
+        rejections: decision.rejections,
+    }
+}
+
+fn note(attempted: &Attempted, started_at: Timestamp, ended_at: Timestamp) {
+    let result = attempted.as_str();
+    ATTEMPTS.add(1, &[("result", result)]);
+    let took = ended_at.duration_since(started_at).as_secs_f64();
+    ATTEMPT.record(took.max(0.0), &[("result", result)]);
+    if !matches!(attempted, Attempted::Delivered { .. }) {
+        tracing::info!(result, status = attempted.status(), "not handed over");
+    }
 }

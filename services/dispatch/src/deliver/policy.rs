@@ -69,6 +69,8 @@ pub struct Decision {
     pub steps: i64,
     /// Rejections in a row now.
     pub rejections: i64,
+    /// Until when the whole endpoint wants to be left alone.
+    pub pause: Option<Timestamp>,
 }
 
 impl Schedule {
@@ -79,6 +81,7 @@ impl Schedule {
             next,
             steps: tried.steps,
             rejections: tried.rejections,
+            pause: None,
         };
         match attempted {
             Attempted::Delivered { .. } => Decision {
@@ -93,13 +96,25 @@ impl Schedule {
             Attempted::Answered {
                 status: 429 | 503,
                 retry_after,
-            } => self.again(
-                tried,
-                retry_after.map_or(Duration::ZERO, |wait| wait_from(wait, tried.now)),
-            ),
-            Attempted::Answered { .. } | Attempted::Failed(_) => self.again(tried, Duration::ZERO),
+            } => {
+                let pause = retry_after.map(|wait| later(tried.now, wait_from(wait, tried.now)));
+                let decision = self.again(tried, pause);
+                Decision { pause, ..decision }
+            }
+            Attempted::Answered { .. } | Attempted::Failed(_) => self.again(tried, None),
             Attempted::Misregistered => keep(Next::Parked(ParkReason::Misregistered)),
-            Attempted::Ours(_) => keep(Next::Due(later(tried.now, OURS_AGAIN))),
+            Attempted::Ours(_) => Self::ours(tried),
+        }
+    }
+
+    /// A fault of ours: no step is spent.
+    #[must_use]
+    pub fn ours(tried: Tried) -> Decision {
+        Decision {
+            next: Next::Due(later(tried.now, OURS_AGAIN)),
+            steps: tried.steps,
+            rejections: tried.rejections,
+            pause: None,
         }
     }
 
@@ -111,18 +126,19 @@ impl Schedule {
                 next,
                 steps: tried.steps,
                 rejections,
+                pause: None,
             };
         }
         Decision {
             rejections,
-            ..self.again(tried, Duration::ZERO)
+            ..self.again(tried, None)
         }
     }
 
     /// The next step, but not before the endpoint wants it; parked once the deadline is long past.
-    fn again(&self, tried: Tried, at_least: Duration) -> Decision {
-        let delay = self.delay(tried.steps, tried.chance).max(at_least.min(RETRY_AFTER_MAX));
-        let at = later(tried.now, delay);
+    fn again(&self, tried: Tried, not_before: Option<Timestamp>) -> Decision {
+        let scheduled = later(tried.now, self.delay(tried.steps, tried.chance));
+        let at = not_before.map_or(scheduled, |pause| pause.max(scheduled));
         let grace = SignedDuration::from_hours(24 * i64::from(self.after_deadline_days));
         let given_up = tried.deadline.checked_add(grace).is_ok_and(|end| at > end);
         let next = if given_up {
@@ -134,6 +150,7 @@ impl Schedule {
             next,
             steps: tried.steps + 1,
             rejections: 0,
+            pause: None,
         }
     }
 
@@ -147,10 +164,11 @@ impl Schedule {
 }
 
 fn wait_from(wait: RetryAfter, now: Timestamp) -> Duration {
-    match wait {
+    let wait = match wait {
         RetryAfter::Delay(delay) => delay,
         RetryAfter::At(at) => Duration::try_from(at.duration_since(now)).unwrap_or(Duration::ZERO),
-    }
+    };
+    wait.min(RETRY_AFTER_MAX)
 }
 
 fn later(now: Timestamp, by: Duration) -> Timestamp {
@@ -215,7 +233,8 @@ mod tests {
             Decision {
                 next: Next::Due(at(5)),
                 steps: 4,
-                rejections: 1
+                rejections: 1,
+                pause: None
             }
         );
     }

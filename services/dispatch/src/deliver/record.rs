@@ -1,274 +1,285 @@
-//! Writing what attempts came to: many in one transaction.
+//! Writing down what attempts came to: many outcomes, one transaction.
 //!
-//! Results gather for 2 ms when few come and up to 20 ms when many do; then the attempts, the tasks' steps under their
-//! fences, the lanes of those that are due again, `dispatch` entries of first hand-overs and the events of parked tasks
-//! are written together. A failed write is tried again with the same ids until it succeeds: the attempts happened.
+//! Outcomes are gathered for two to twenty milliseconds, longer under load, and written in a few set-based statements.
+//! An attempt that is there already comes from a transaction whose COMMIT was cut: its outcome is not written twice.
+//! While the database is away outcomes wait here, and who brings more waits with them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use connectors::Attempted;
 use domain::id::{AttemptId, EntryId, MessageId, TaskId};
 use domain::task::{ParkReason, TaskStageName};
 use evidence::entry::Entry;
-use evidence::entry::body::{self, Body};
+use evidence::entry::body;
 use jiff::Timestamp;
-use platform::chance;
+use platform::chance::{self, SharedRng};
+use platform::clock::SharedClock;
 use platform::db::{DbError, Tx};
-use platform::metrics::{Counter, Histogram};
+use platform::lifecycle::Stop;
 use proto::{Happened, LifecycleEvent};
 use store::attempts::{self, Attempt};
-use store::receipts::{self, AnomalyKind, AnomalyRow};
+use store::entries::{self, EntryRow};
+use store::outbox::{self, OutboxRow};
+use store::receipts::{self, AnomalyRow};
 use store::tasks::record::{self, Next, Step, Stepped};
-use store::{entries, leases, outbox};
+use store::{Store, leases};
 use tokio::sync::mpsc;
 
-use super::Worker;
-use super::attempt::{Came, Ended};
-use super::policy::Tried;
+use crate::bell::Bell;
 use crate::messages::{entry_row, outbox_row};
-use crate::oddities;
 
-/// Results in one transaction.
+/// The least and the longest that outcomes wait for company.
+const LINGER_MS: std::ops::RangeInclusive<u64> = 2..=20;
+
+/// A batch of this size is worth the longest wait.
+const FULL: usize = 200;
+
+/// Outcomes in one transaction: some milliseconds of locks.
 const BATCH_MAX: usize = 1_000;
 
-/// A lone result waits so long for company.
-const LINGER_MIN: Duration = Duration::from_millis(2);
+/// Outcomes that wait to be written; attempts end no faster than this drains.
+pub(super) const WAITING_MAX: usize = 4_096;
 
-/// Under load: longer batches would only delay what comes after them.
-const LINGER_MAX: Duration = Duration::from_millis(20);
+/// Between two tries while the database is away.
+const PAUSE: Duration = Duration::from_millis(200);
 
-/// A database that is away is asked again after this.
-const AGAIN: Duration = Duration::from_millis(500);
+/// What became of a claimed task.
+#[derive(Debug, Clone)]
+pub(super) struct Outcome {
+    /// The attempt, if one was made.
+    pub(super) attempt: Option<Attempt>,
+    /// Where the task goes.
+    pub(super) step: Step,
+    /// What was odd about it.
+    pub(super) anomaly: Option<AnomalyRow>,
+}
 
-static ATTEMPTS: Counter = Counter::new("quittance_attempts_total", "Attempts, by what they came to.");
-static DURATION: Histogram = Histogram::new(
-    "quittance_attempt_seconds",
-    "From the begin of an attempt to its answer.",
-);
-static PARKED: Counter = Counter::new("quittance_tasks_parked_total", "Tasks that were parked, by why.");
+/// Writes outcomes down.
+#[derive(Debug)]
+pub(super) struct Recorder {
+    pub(super) store: Store,
+    pub(super) bell: Bell,
+    pub(super) clock: SharedClock,
+    pub(super) rng: SharedRng,
+    pub(super) outcomes: mpsc::Receiver<Outcome>,
+}
 
-/// Writes results until the queue is closed and empty.
-pub(super) async fn run(worker: Worker, mut queue: mpsc::UnboundedReceiver<Ended>) {
-    let mut linger = LINGER_MIN;
-    let mut results = Vec::new();
-    while queue.recv_many(&mut results, BATCH_MAX).await > 0 {
-        tokio::time::sleep(linger).await;
-        while results.len() < BATCH_MAX {
-            match queue.try_recv() {
-                Ok(ended) => results.push(ended),
-                Err(_) => break,
+impl Recorder {
+    /// Writes until everybody who brings outcomes is gone, or the hard stop comes and the database is away.
+    pub(super) async fn run(mut self, stop: Stop) {
+        let mut waiting: Vec<Outcome> = Vec::new();
+        let mut linger = *LINGER_MS.start();
+        loop {
+            if waiting.is_empty() && self.outcomes.recv_many(&mut waiting, BATCH_MAX).await == 0 {
+                return;
+            }
+            if waiting.len() < BATCH_MAX && !self.outcomes.is_closed() {
+                tokio::time::sleep(Duration::from_millis(linger)).await;
+                self.take_present(&mut waiting);
+            }
+            linger = lingering(waiting.len());
+            let rest = split_repeats(&mut waiting);
+            if !self.insist(std::mem::replace(&mut waiting, rest), &stop).await {
+                return;
             }
         }
-        linger = (linger * if results.len() > 64 { 2 } else { 1 } / if results.len() < 8 { 2 } else { 1 })
-            .clamp(LINGER_MIN, LINGER_MAX);
-        worker.record(std::mem::take(&mut results)).await;
     }
-}
 
-impl Worker {
-    async fn record(&self, ended: Vec<Ended>) {
-        let sheet = Arc::new(Sheet::new(self, ended));
-        while let Err(error) = self.write(&sheet).await {
-            tracing::error!(
-                error = &error as &dyn std::error::Error,
-                "results of attempts wait to be written"
-            );
-            tokio::time::sleep(AGAIN).await;
-        }
-        self.bench.store.waker().wake();
-        if sheet.lines.iter().any(|line| matches!(line.step.next, Next::Due(_))) {
-            self.bench.bell.ring();
+    fn take_present(&mut self, waiting: &mut Vec<Outcome>) {
+        while waiting.len() < BATCH_MAX {
+            let Ok(outcome) = self.outcomes.try_recv() else { return };
+            waiting.push(outcome);
         }
     }
 
-    async fn write(&self, sheet: &Arc<Sheet>) -> Result<(), DbError> {
-        let db = self.bench.store.db();
-        db.transaction("record_attempts", move |tx| {
-            let sheet = Arc::clone(sheet);
-            Box::pin(async move { sheet.write(tx).await })
-        })
-        .await
+    /// Tries until it is written; `false` if the hard stop came first.
+    async fn insist(&self, batch: Vec<Outcome>, stop: &Stop) -> bool {
+        let batch = Arc::new(Batch {
+            outcomes: batch,
+            now: self.clock.now(),
+            rng: Arc::clone(&self.rng),
+        });
+        loop {
+            match self.write(Arc::clone(&batch)).await {
+                Ok(()) => return true,
+                Err(error) if error.is_refusal() && batch.outcomes.len() > 1 => return self.write_apart(&batch).await,
+                Err(error) if error.is_refusal() => {
+                    tracing::error!(
+                        error = &error as &dyn std::error::Error,
+                        "an outcome can't be written down"
+                    );
+                    return true;
+                }
+                Err(error) => {
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "outcomes not written, trying again"
+                    );
+                }
+            }
+            tokio::select! {
+                () = tokio::time::sleep(PAUSE) => {}
+                () = stop.hard() => return self.write(batch).await.is_ok(),
+            }
+        }
+    }
+
+    /// One bad outcome must not keep the others; its task is found by its age.
+    async fn write_apart(&self, batch: &Batch) -> bool {
+        for outcome in &batch.outcomes {
+            let alone = Batch {
+                outcomes: vec![outcome.clone()],
+                now: batch.now,
+                rng: Arc::clone(&batch.rng),
+            };
+            if let Err(error) = self.write(Arc::new(alone)).await {
+                tracing::error!(task = %outcome.step.task, error = &error as &dyn std::error::Error,
+                    "an outcome can't be written down");
+            }
+        }
+        true
+    }
+
+    async fn write(&self, batch: Arc<Batch>) -> Result<(), DbError> {
+        let again = batch.outcomes.iter().any(|one| matches!(one.step.next, Next::Due(_)));
+        self.store
+            .db()
+            .transaction("record", move |tx| {
+                let batch = Arc::clone(&batch);
+                Box::pin(async move { batch.write(tx).await })
+            })
+            .await?;
+        self.store.waker().wake();
+        if again {
+            self.bell.ring();
+        }
+        Ok(())
     }
 }
 
-/// Everything about one batch, decided before it is written, so that it can be written again.
-struct Sheet {
-    lines: Vec<Line>,
+fn lingering(batch: usize) -> u64 {
+    let (least, longest) = (*LINGER_MS.start(), *LINGER_MS.end());
+    let share = longest * batch as u64 / FULL as u64;
+    share.clamp(least, longest)
+}
+
+/// A statement takes a task once: what comes to the same task again waits for the next batch.
+fn split_repeats(waiting: &mut Vec<Outcome>) -> Vec<Outcome> {
+    let mut seen = HashSet::new();
+    let (first, again) = std::mem::take(waiting)
+        .into_iter()
+        .partition(|outcome: &Outcome| seen.insert(outcome.step.task));
+    *waiting = first;
+    again
+}
+
+/// Outcomes of distinct tasks.
+struct Batch {
+    outcomes: Vec<Outcome>,
     now: Timestamp,
+    rng: SharedRng,
 }
 
-/// One task's result.
-struct Line {
-    step: Step,
-    attempt: Option<Attempt>,
-    entry: EntryId,
-    message: MessageId,
-    anomaly: Option<AnomalyRow>,
-}
-
-impl Sheet {
-    fn new(worker: &Worker, ended: Vec<Ended>) -> Self {
-        let now = worker.bench.clock.now();
-        let lines = ended.into_iter().map(|ended| line(worker, ended, now)).collect();
-        Self { lines, now }
-    }
-
+impl Batch {
+    /// Tasks are locked in the order of their ids, then their lanes, as everybody takes them.
     async fn write(&self, tx: &mut Tx) -> Result<(), DbError> {
-        let attempts: Vec<Attempt> = self.lines.iter().filter_map(|line| line.attempt.clone()).collect();
-        attempts::insert(tx, &attempts).await?;
-        let steps: Vec<Step> = self.lines.iter().map(|line| line.step).collect();
+        let made: Vec<Attempt> = self.outcomes.iter().filter_map(|one| one.attempt.clone()).collect();
+        let new: HashSet<AttemptId> = attempts::insert(tx, &made).await?.into_iter().collect();
+        let is_new = |outcome: &&Outcome| outcome.attempt.as_ref().is_none_or(|one| new.contains(&one.id));
+        let written: HashMap<TaskId, &Outcome> = self
+            .outcomes
+            .iter()
+            .filter(is_new)
+            .map(|outcome| (outcome.step.task, outcome))
+            .collect();
+        let steps: Vec<Step> = written.values().map(|outcome| outcome.step).collect();
         let stepped = record::record(tx, &steps).await?;
-        let lines: HashMap<TaskId, &Line> = self.lines.iter().map(|line| (line.step.task, line)).collect();
-        leases::wake(tx, due_again(&stepped, &lines)).await?;
-        let anomalies: Vec<AnomalyRow> = self.lines.iter().filter_map(|line| line.anomaly.clone()).collect();
+        entries::put(tx, &self.dispatched(&stepped, &written), self.now).await?;
+        self.tell_parked(tx, &stepped, &written).await?;
+        let anomalies: Vec<AnomalyRow> = written.values().filter_map(|one| one.anomaly.clone()).collect();
         receipts::insert_anomalies(tx, &anomalies, self.now).await?;
-        self.tell(tx, &stepped, &lines).await
+        leases::wake(tx, again(&stepped, &written)).await
     }
 
-    async fn tell(&self, tx: &mut Tx, stepped: &[Stepped], lines: &HashMap<TaskId, &Line>) -> Result<(), DbError> {
-        let with_line = || {
-            stepped
-                .iter()
-                .filter_map(|stepped| Some((stepped, *lines.get(&stepped.task)?)))
+    /// The entries of tasks that were handed over for the first time.
+    fn dispatched(&self, stepped: &[Stepped], written: &HashMap<TaskId, &Outcome>) -> Vec<EntryRow> {
+        let first = |stepped: &Stepped| {
+            let outcome = written.get(&stepped.task)?;
+            let (Next::Delivered(at), Some(attempt)) = (outcome.step.next, &outcome.attempt) else {
+                return None;
+            };
+            let first = stepped.dispatched_at.map(Timestamp::as_microsecond) == Some(at.as_microsecond());
+            first.then(|| entry_row(&self.dispatch(stepped, at, attempt.id)))
         };
-        let handed_over = with_line().filter_map(|(stepped, line)| self.handed_over(stepped, line));
-        entries::put(tx, &handed_over.collect::<Vec<_>>(), self.now).await?;
-        let parked = with_line().filter_map(|(stepped, line)| self.parked(stepped, line));
-        outbox::put(tx, &parked.collect::<Vec<_>>()).await
+        stepped.iter().filter_map(first).collect()
     }
 
-    /// A first 2xx is an entry; later ones are attempts like others.
-    fn handed_over(&self, stepped: &Stepped, line: &Line) -> Option<entries::EntryRow> {
-        let Next::Delivered(at) = line.step.next else {
-            return None;
-        };
-        let attempt = line.attempt.as_ref().filter(|_| stepped.dispatched_at == Some(at))?;
-        let told = body::Dispatch {
-            task: stepped.task,
-            system: stepped.system,
-            at,
-            attempt: attempt.id,
-        };
-        let entry = Entry {
-            id: line.entry,
+    fn dispatch(&self, stepped: &Stepped, at: Timestamp, attempt: AttemptId) -> Entry {
+        Entry {
+            id: EntryId::new(self.now, chance::bytes(&*self.rng)),
             controller: stepped.controller,
             request: Some(stepped.request),
             at: self.now,
-            body: Body::Dispatch(told),
-        };
-        Some(entry_row(&entry))
+            body: body::Dispatch {
+                task: stepped.task,
+                system: stepped.system,
+                at,
+                attempt,
+            }
+            .into(),
+        }
     }
 
-    fn parked(&self, stepped: &Stepped, line: &Line) -> Option<outbox::OutboxRow> {
-        let Next::Parked(reason) = line.step.next else {
-            return None;
+    async fn tell_parked(
+        &self,
+        tx: &mut Tx,
+        stepped: &[Stepped],
+        written: &HashMap<TaskId, &Outcome>,
+    ) -> Result<(), DbError> {
+        let reason = |stepped: &Stepped| match written.get(&stepped.task)?.step.next {
+            Next::Parked(reason) if stepped.stage == TaskStageName::Parked => Some(reason),
+            _ => None,
         };
-        if stepped.stage != TaskStageName::Parked {
-            return None;
+        let parked: Vec<(&Stepped, ParkReason)> = stepped.iter().filter_map(|one| Some((one, reason(one)?))).collect();
+        if parked.is_empty() {
+            return Ok(());
         }
+        let requests: Vec<_> = parked.iter().map(|(stepped, _)| stepped.request).collect();
+        let versions = record::versions(tx, &requests).await?;
+        let told = parked.iter().filter_map(|(stepped, reason)| {
+            let version = versions.get(&stepped.request)?;
+            Some(self.parked(stepped, *reason, *version))
+        });
+        outbox::put(tx, &told.collect::<Vec<_>>()).await
+    }
+
+    fn parked(&self, stepped: &Stepped, reason: ParkReason, request_version: i64) -> OutboxRow {
         let event = LifecycleEvent {
-            message_id: line.message,
+            message_id: MessageId::new(self.now, chance::bytes(&*self.rng)),
             occurred_at: self.now,
             request: stepped.request,
             controller: stepped.controller,
-            request_version: 0,
+            request_version,
             happened: Happened::TaskParked {
                 task: stepped.task,
                 system: stepped.system,
                 reason,
             },
         };
-        Some(outbox_row(event.message_id, event.envelope()))
+        outbox_row(event.message_id, event.envelope())
     }
 }
 
-fn due_again<'s>(
+/// The lanes of tasks that are to be tried again.
+fn again<'s>(
     stepped: &'s [Stepped],
-    lines: &'s HashMap<TaskId, &Line>,
+    written: &'s HashMap<TaskId, &Outcome>,
 ) -> impl Iterator<Item = (domain::id::SystemId, domain::id::ControllerId, Timestamp)> + 's {
-    let due = stepped.iter().filter(|stepped| stepped.stage == TaskStageName::Due);
-    due.filter_map(|stepped| match lines.get(&stepped.task)?.step.next {
-        Next::Due(at) => Some((stepped.system, stepped.controller, at)),
-        Next::Delivered(_) | Next::Parked(_) => None,
-    })
-}
-
-fn line(worker: &Worker, ended: Ended, now: Timestamp) -> Line {
-    let rng = &*worker.bench.rng;
-    let Ended { task, result } = ended;
-    let keep = |next| Step {
-        task: task.id,
-        fence: task.fence,
-        next,
-        steps: task.steps,
-        rejections: task.rejections,
-    };
-    let (step, attempt, odd) = match result {
-        Came::NotMade => (keep(Next::Due(now)), None, None),
-        Came::Corrupt => (
-            keep(Next::Parked(ParkReason::Corrupt)),
-            None,
-            Some(AnomalyKind::Corrupt),
-        ),
-        Came::Tried {
-            attempt,
-            attempted,
-            started_at,
-            ended_at,
-            odd,
-        } => {
-            let tried = Tried {
-                steps: task.steps,
-                rejections: task.rejections,
-                deadline: task.deadline,
-                now: ended_at,
-                chance: chance::unit(rng),
-            };
-            let decision = worker.bench.config.schedule.decide(&attempted, tried);
-            count(&attempted, started_at, ended_at);
-            let step = Step {
-                steps: decision.steps,
-                rejections: decision.rejections,
-                ..keep(decision.next)
-            };
-            (step, Some(row(attempt, &task, &attempted, started_at, ended_at)), odd)
-        }
-    };
-    if let Next::Parked(reason) = step.next {
-        PARKED.add(1, &[("reason", reason.as_str())]);
-        tracing::warn!(task = %task.id, system = %task.system, reason = %reason, "task parked");
-    }
-    let anomaly = odd.map(|kind| oddities::of_task(kind, task.request, task.id, task.system));
-    Line {
-        step,
-        attempt,
-        entry: EntryId::new(now, chance::bytes(rng)),
-        message: MessageId::new(now, chance::bytes(rng)),
-        anomaly,
-    }
-}
-
-fn row(
-    id: AttemptId,
-    task: &store::tasks::claim::Claimed,
-    attempted: &Attempted,
-    started_at: Timestamp,
-    ended_at: Timestamp,
-) -> Attempt {
-    Attempt {
-        id,
-        task: task.id,
-        fence: task.fence,
-        started_at,
-        ended_at,
-        status: attempted.status(),
-        result: attempted.as_str(),
-    }
-}
-
-fn count(attempted: &Attempted, started_at: Timestamp, ended_at: Timestamp) {
-    ATTEMPTS.add(1, &[("result", attempted.as_str())]);
-    DURATION.record(ended_at.duration_since(started_at).as_secs_f64(), &[]);
+    stepped
+        .iter()
+        .filter_map(|stepped| match written.get(&stepped.task)?.step.next {
+            Next::Due(at) => Some((stepped.system, stepped.controller, at)),
+            Next::Delivered(_) | Next::Parked(_) => None,
+        })
 }

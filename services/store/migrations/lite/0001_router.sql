@@ -127,6 +127,7 @@ CREATE TABLE request (
 CREATE INDEX request_open ON request (stage, accepted_at) WHERE stage <> 'closed';
 -- Ids grow with time: one index serves both "whose" and "newest first".
 CREATE INDEX request_of ON request (controller, id);
+CREATE INDEX request_due ON request (due_at) WHERE stage <> 'closed';
 CREATE INDEX request_status ON request (status_digest);
 
 CREATE TABLE intake_counter (

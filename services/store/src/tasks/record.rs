@@ -4,6 +4,8 @@
 //! nothing. If a receipt came first, the task has moved on under no fence at all, and the result leaves it where it is;
 //! only the first handing-over is still noted.
 
+use std::collections::HashMap;
+
 use domain::id::{ControllerId, RequestId, SystemId, TaskId};
 use domain::task::{Fence, ParkReason, TaskStageName};
 use jiff::Timestamp;
@@ -36,7 +38,13 @@ const RECORD: Statement = Statement {
            RETURNING task.id, task.request, task.controller, task.system, task.stage, task.dispatched_at",
 };
 
-pub(super) const ALL: &[Statement] = &[RECORD];
+const VERSIONS: Statement = Statement {
+    name: "tasks_record_versions",
+    pg: "SELECT id, version FROM request WHERE id = ANY($1)",
+    lite: "SELECT id, version FROM request WHERE id IN (SELECT unhex(value ->> 0) FROM json_each($1))",
+};
+
+pub(super) const ALL: &[Statement] = &[RECORD, VERSIONS];
 
 /// What a task's attempt came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -149,4 +157,11 @@ fn stepped(row: &Row) -> Result<Stepped, DbError> {
         stage: row.parse(4, "a task has an unknown stage")?,
         dispatched_at: dispatched_at.map(crate::instant).transpose()?,
     })
+}
+
+/// The versions of requests whose tasks were parked, for the events that tell of it.
+pub async fn versions(tx: &mut Tx, requests: &[RequestId]) -> Result<HashMap<RequestId, i64>, DbError> {
+    let args = Args::new().uuids(requests.iter().map(|request| request.uuid()));
+    let read = |row: &Row| Ok((RequestId::from_uuid(row.get(0)?), row.get(1)?));
+    tx.fetch(&VERSIONS, args).await?.iter().map(read).collect()
 }

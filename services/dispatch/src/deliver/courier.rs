@@ -1,0 +1,447 @@
+//! The loop that sends: look for due lanes, claim, start attempts, take their slots back.
+//!
+//! Nothing here waits for the database or a client: looking, claiming and attempts are tasks of their own, and the loop
+//! only keeps the books between them. It looks when the bell rings, when the next lane's time comes, when an endpoint
+//! has used up what it had, and every second anyway.
+//!
+//! A claim whose COMMIT was cut may have taken effect: it is undone by its instant before the next look. When the
+//! tenure has run out, what waits in memory is given back before anything else is begun.
+
+use std::collections::{HashMap, HashSet};
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::id::{RequestId, SystemId, TaskId};
+use domain::registration::ConnectorKind;
+use domain::task::Fence;
+use futures_util::FutureExt as _;
+use jiff::Timestamp;
+use keys::{Class, KeyStore};
+use platform::db::DbError;
+use platform::lifecycle::Stop;
+use platform::metrics::Gauge;
+use store::Store;
+use store::leases::{self, DueLane};
+use store::tasks::claim::{self, Claimed, Room};
+use store::tasks::record::{Next, Step};
+use store::tasks::release;
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::attempt::{Freed, Tools};
+use super::endpoints::Endpoints;
+use super::record::Outcome;
+use super::tenure::Tenure;
+use super::{Config, Key, Parcel};
+use crate::bell::Bell;
+
+/// Lanes of one look; what is cut off is seen by the next, which follows at once.
+const LANES_MAX: i64 = 1_000;
+
+/// The least between two looks, so that many bells in a row are one.
+const LINGER: Duration = Duration::from_millis(2);
+
+/// Between two looks while the database is away.
+const PAUSE: Duration = Duration::from_millis(500);
+
+static UNDER_WAY: Gauge = Gauge::new("quittance_attempts_under_way", "Attempts that are under way now.");
+
+/// Where tasks are claimed.
+#[derive(Debug, Clone)]
+pub(super) struct Places {
+    pub(super) store: Store,
+    pub(super) keys: KeyStore,
+    pub(super) worker: Uuid,
+}
+
+/// Sends what is due.
+pub(super) struct Courier {
+    places: Places,
+    tools: Arc<Tools>,
+    tenure: Tenure,
+    bell: Bell,
+    concurrency: usize,
+    poll: Duration,
+    endpoints: Endpoints,
+    /// What is under way, to be given back if it is cut.
+    open: HashMap<TaskId, Step>,
+    running: JoinSet<Event>,
+    /// A look or a claim is under way.
+    looking: bool,
+    next_look: Instant,
+    last_look: Instant,
+    /// Claims of which we don't know whether they were written.
+    doubts: Vec<Doubt>,
+    /// Systems whose lanes are not ours to serve, under that version of the registry.
+    foreign: (i64, HashSet<SystemId>),
+    lapses: u64,
+}
+
+#[derive(Debug, Clone)]
+struct Doubt {
+    systems: Vec<SystemId>,
+    at: Timestamp,
+}
+
+enum Event {
+    Freed(Freed),
+    Seen(Result<Seen, DbError>),
+    Claimed(Claims),
+}
+
+/// What a look saw.
+struct Seen {
+    lanes: Vec<DueLane>,
+    next: Option<Timestamp>,
+}
+
+struct Claims {
+    rooms: Vec<Room>,
+    at: Timestamp,
+    result: Result<Vec<Parcel>, DbError>,
+}
+
+impl Courier {
+    pub(super) fn new(places: Places, tools: Tools, tenure: Tenure, bell: Bell, config: &Config) -> Self {
+        let now = Instant::now();
+        Self {
+            places,
+            tools: Arc::new(tools),
+            tenure,
+            bell,
+            concurrency: config.concurrency.max(1),
+            poll: Duration::from_millis(config.poll_ms.max(1)),
+            endpoints: Endpoints::default(),
+            open: HashMap::new(),
+            running: JoinSet::new(),
+            looking: false,
+            next_look: now,
+            last_look: now,
+            doubts: Vec::new(),
+            foreign: (0, HashSet::new()),
+            lapses: 0,
+        }
+    }
+
+    /// Sends until the soft stop; then winds up.
+    pub(super) async fn run(mut self, stop: Stop) {
+        loop {
+            self.heed_lapses().await;
+            self.start();
+            tokio::select! {
+                biased;
+                () = stop.soft() => break,
+                // Ended attempts come last: there may always be another one.
+                () = tokio::time::sleep_until(self.next_look), if !self.looking => self.look(),
+                () = self.bell.rung() => self.look_at(self.last_look + LINGER),
+                Some(ended) = self.running.join_next() => self.take(ended).await,
+            }
+        }
+        self.wind_up(&stop).await;
+    }
+
+    /// Starts as many attempts as there is capacity for.
+    fn start(&mut self) {
+        let now = self.tools.clock.now();
+        while self.open.len() < self.concurrency && self.tenure.holds(now) {
+            let Some(parcel) = self.endpoints.next() else { break };
+            self.open.insert(parcel.claimed.id, given_back(&parcel.claimed, now));
+            let tools = Arc::clone(&self.tools);
+            self.running
+                .spawn(async move { Event::Freed(unbroken(&tools, parcel).await) });
+        }
+    }
+
+    async fn take(&mut self, ended: Result<Event, JoinError>) {
+        match ended {
+            Ok(Event::Freed(freed)) => self.free(freed).await,
+            Ok(Event::Seen(seen)) => self.seen(seen),
+            Ok(Event::Claimed(claims)) => self.claimed(claims),
+            // Looking and claiming have no reason to; the next look begins anew.
+            Err(error) => {
+                tracing::error!(%error, "looking for due tasks broke");
+                self.looking = false;
+            }
+        }
+    }
+
+    async fn free(&mut self, freed: Freed) {
+        self.open.remove(&freed.task);
+        self.endpoints.free(freed.system);
+        if let Some(until) = freed.pause {
+            let waiting = self.endpoints.pause(freed.system, until);
+            self.give_back(&waiting, until).await;
+        }
+        if self.endpoints.is_hungry() {
+            self.look_at(self.last_look + LINGER);
+        }
+    }
+
+    fn look_at(&mut self, at: Instant) {
+        self.next_look = self.next_look.min(at);
+    }
+
+    /// Looks for due lanes, if this process may act.
+    fn look(&mut self) {
+        let now = self.tools.clock.now();
+        self.last_look = Instant::now();
+        self.next_look = self.last_look + self.poll;
+        if !self.tenure.holds(now) {
+            self.next_look = self.last_look + LINGER * 10;
+            return;
+        }
+        self.looking = true;
+        UNDER_WAY.set(u32::try_from(self.open.len()).unwrap_or(u32::MAX).into(), &[]);
+        let mut busy = self.endpoints.busy(now);
+        busy.extend(self.foreign());
+        let (places, doubts) = (self.places.clone(), self.doubts.clone());
+        self.running
+            .spawn(async move { Event::Seen(places.look(&doubts, &busy, now).await) });
+    }
+
+    fn foreign(&mut self) -> impl Iterator<Item = SystemId> {
+        let version = self.tools.directory.current().version();
+        if self.foreign.0 != version {
+            self.foreign = (version, HashSet::new());
+        }
+        self.foreign.1.iter().copied()
+    }
+
+    fn seen(&mut self, seen: Result<Seen, DbError>) {
+        self.looking = false;
+        match seen {
+            Ok(seen) => {
+                self.doubts.clear();
+                self.plan_next(&seen);
+                self.claim(&seen.lanes);
+            }
+            Err(error) => self.troubled(&error),
+        }
+    }
+
+    fn plan_next(&mut self, seen: &Seen) {
+        if i64::try_from(seen.lanes.len()).is_ok_and(|lanes| lanes >= LANES_MAX) {
+            self.look_at(self.last_look + LINGER);
+        }
+        if let Some(next) = seen.next {
+            let wait = next.duration_since(self.tools.clock.now());
+            let wait = Duration::try_from(wait).unwrap_or_default();
+            self.look_at(Instant::now() + wait.min(self.poll));
+        }
+    }
+
+    fn claim(&mut self, lanes: &[DueLane]) {
+        let directory = self.tools.directory.current();
+        let capacity = |system| {
+            let system = directory
+                .system(system)
+                .filter(|one| one.kind == ConnectorKind::Webhook)?;
+            Some(usize::from(system.concurrency).max(1))
+        };
+        let foreign = lanes
+            .iter()
+            .map(|lane| lane.system)
+            .filter(|system| capacity(*system).is_none());
+        self.foreign.1.extend(foreign);
+        let rooms = self.endpoints.rooms(lanes, capacity);
+        if rooms.is_empty() {
+            return;
+        }
+        self.looking = true;
+        let (places, at) = (self.places.clone(), self.tools.clock.now());
+        self.running
+            .spawn(async move { Event::Claimed(places.claim(rooms, at).await) });
+    }
+
+    fn claimed(&mut self, claims: Claims) {
+        self.looking = false;
+        match claims.result {
+            Ok(parcels) => {
+                self.endpoints.put(parcels, &claims.rooms);
+                if self.endpoints.is_hungry() {
+                    self.look_at(self.last_look + LINGER);
+                }
+            }
+            Err(error) => {
+                let systems = claims.rooms.iter().map(|room| room.system).collect();
+                self.doubts.push(Doubt { systems, at: claims.at });
+                self.troubled(&error);
+            }
+        }
+    }
+
+    fn troubled(&mut self, error: &DbError) {
+        tracing::warn!(error = error as &dyn std::error::Error, "due tasks can't be claimed");
+        self.next_look = Instant::now() + PAUSE;
+    }
+
+    /// Another process may hold our endpoints by now: whatever waits is given back; if it is not ours any more, that
+    /// changes nothing.
+    async fn heed_lapses(&mut self) {
+        let lapses = self.tenure.lapses();
+        if lapses != self.lapses {
+            self.lapses = lapses;
+            let waiting = self.endpoints.empty();
+            tracing::warn!(
+                tasks = waiting.len(),
+                "the lease had run out; what was claimed is given back"
+            );
+            self.give_back(&waiting, self.tools.clock.now()).await;
+        }
+    }
+
+    async fn give_back(&self, parcels: &[Parcel], due: Timestamp) {
+        for parcel in parcels {
+            self.bring_back(given_back(&parcel.claimed, due)).await;
+        }
+    }
+
+    async fn bring_back(&self, step: Step) {
+        let outcome = Outcome {
+            attempt: None,
+            step,
+            anomaly: None,
+        };
+        // Only after the hard stop is there nobody to write it; then the task is found by its fence.
+        drop(self.tools.outcomes.send(outcome).await);
+    }
+
+    /// Gives back what waits, lets attempts end until the hard stop, cuts the rest and gives that back too.
+    async fn wind_up(mut self, stop: &Stop) {
+        loop {
+            let waiting = self.endpoints.empty();
+            self.give_back(&waiting, self.tools.clock.now()).await;
+            tokio::select! {
+                biased;
+                () = stop.hard() => break,
+                ended = self.running.join_next() => match ended {
+                    Some(Ok(Event::Freed(freed))) => drop(self.open.remove(&freed.task)),
+                    Some(Ok(Event::Claimed(claims))) => self.claimed(claims),
+                    Some(_) => {}
+                    None => break,
+                },
+            }
+        }
+        self.running.shutdown().await;
+        for step in std::mem::take(&mut self.open).into_values() {
+            self.bring_back(step).await;
+        }
+    }
+}
+
+impl Places {
+    /// Undoes doubtful claims, reads the due lanes, and takes their endpoints where nobody holds them.
+    async fn look(&self, doubts: &[Doubt], busy: &[SystemId], now: Timestamp) -> Result<Seen, DbError> {
+        for doubt in doubts {
+            self.undo(doubt).await?;
+        }
+        let db = self.store.db();
+        let lanes = leases::due(db, self.worker, busy, now, LANES_MAX).await?;
+        let next = leases::next(db, now).await?;
+        let free = lanes.iter().filter(|lane| lane.fence.is_none());
+        let free: Vec<SystemId> = free.map(|lane| lane.system).collect();
+        let taken = self.take(free, now).await?;
+        let held = |lane: DueLane| DueLane {
+            fence: lane.fence.or(taken.get(&lane.system).copied()),
+            ..lane
+        };
+        Ok(Seen {
+            lanes: lanes.into_iter().map(held).collect(),
+            next,
+        })
+    }
+
+    async fn undo(&self, doubt: &Doubt) -> Result<(), DbError> {
+        let doubt = Arc::new(doubt.clone());
+        let db = self.store.db();
+        db.transaction("undo_claim", move |tx| {
+            let doubt = Arc::clone(&doubt);
+            Box::pin(async move { release::claim(tx, &doubt.systems, doubt.at).await.map(drop) })
+        })
+        .await
+    }
+
+    async fn take(&self, free: Vec<SystemId>, now: Timestamp) -> Result<HashMap<SystemId, Fence>, DbError> {
+        if free.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let (worker, free) = (self.worker, Arc::new(free));
+        let db = self.store.db();
+        let taken = db.transaction("take_endpoints", move |tx| {
+            let free = Arc::clone(&free);
+            Box::pin(async move { leases::take(tx, worker, &free, now).await })
+        });
+        Ok(taken.await?.into_iter().collect())
+    }
+
+    async fn claim(&self, rooms: Vec<Room>, at: Timestamp) -> Claims {
+        let shared = Arc::new(rooms);
+        let worker = self.worker;
+        let db = self.store.db();
+        let claiming = {
+            let rooms = Arc::clone(&shared);
+            db.transaction("claim", move |tx| {
+                let rooms = Arc::clone(&rooms);
+                Box::pin(async move { claim::claim(tx, worker, &rooms, at).await })
+            })
+        };
+        let result = match claiming.await {
+            Ok(claimed) => Ok(self.unlock(claimed).await),
+            Err(error) => Err(error),
+        };
+        Claims {
+            rooms: shared.to_vec(),
+            at,
+            result,
+        }
+    }
+
+    /// Fetches the keys of all at once.
+    async fn unlock(&self, claimed: Vec<Claimed>) -> Vec<Parcel> {
+        let requests: HashSet<RequestId> = claimed.iter().map(|one| one.request).collect();
+        let requests: Vec<RequestId> = requests.into_iter().collect();
+        let keys = match self.keys.load(Class::Subject, &requests).await {
+            Ok(keys) => Some(keys),
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "tasks can't be opened now");
+                None
+            }
+        };
+        let key = |request| match &keys {
+            Some(keys) => keys.get(&request).cloned().map_or(Key::Shredded, Key::Here),
+            None => Key::Away,
+        };
+        let parcel = |claimed: Claimed| Parcel {
+            key: key(claimed.request),
+            claimed,
+        };
+        claimed.into_iter().map(parcel).collect()
+    }
+}
+
+/// An attempt that breaks still frees its slot; its task is found by its age.
+async fn unbroken(tools: &Tools, parcel: Parcel) -> Freed {
+    let freed = Freed {
+        task: parcel.claimed.id,
+        system: parcel.claimed.system,
+        pause: None,
+    };
+    let attempt = AssertUnwindSafe(tools.attempt(parcel)).catch_unwind();
+    attempt.await.unwrap_or_else(|_| {
+        tracing::error!(task = %freed.task, "an attempt broke");
+        freed
+    })
+}
+
+/// The step that makes a task due again as if it had not been claimed.
+fn given_back(claimed: &Claimed, due: Timestamp) -> Step {
+    Step {
+        task: claimed.id,
+        fence: claimed.fence,
+        next: Next::Due(due),
+        steps: claimed.steps,
+        rejections: claimed.rejections,
+    }
+}
