@@ -1,14 +1,34 @@
 //! `quittance`: reads the command line, runs the command, tells the exit code.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser as _;
 use quittance::cli::Cli;
+use quittance::failure::Failure;
 use quittance::output::Output;
+use tokio::runtime::Builder;
 
-#[tokio::main]
-async fn main() -> ExitCode {
+/// A Kafka client whose brokers are gone never finishes leaving its group; everything of ours has ended by then.
+const LEAVING: Duration = Duration::from_secs(1);
+
+fn main() -> ExitCode {
     platform::install_crypto();
+    let output = Output::new(false);
+    match Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => {
+            let code = runtime.block_on(run());
+            runtime.shutdown_timeout(LEAVING);
+            code
+        }
+        Err(error) => {
+            output.fail(Failure::no(format!("no threads can be started ({error})")));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> ExitCode {
     let cli = Cli::parse();
     let output = Output::new(cli.json);
     match cli.run().await {

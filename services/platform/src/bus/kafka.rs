@@ -279,6 +279,9 @@ mod tests {
                 break;
             }
         }
+        // Members leave while there is still somebody to tell: without brokers, leaving has no end.
+        drop((first, second));
+        bus.close().await;
     }
 
     /// The same promises by Apache Kafka, whose address is in `QUITTANCE_TEST_KAFKA`.
