@@ -97,7 +97,7 @@ impl Worker {
         let sealed = Arc::new(self.seal(candidates).await?);
         match self.commit(&sealed, 0..candidates.len()).await {
             Ok(placed) => Ok(placed.into_iter().map(Ok).collect()),
-            Err(error) if error.is_refusal() => {
+            Err(error) if blames_a_member(&error) => {
                 info!(members = candidates.len(), error = %chain(&error), "a batch was refused; storing singly");
                 Ok(self.singly(&sealed).await)
             }
@@ -123,22 +123,16 @@ impl Worker {
         })
     }
 
-    /// After a failure that is no refusal the rest is not tried: each try could take as long as that one.
+    /// Once the database is away the rest is not tried: each try could take as long as that one.
     async fn singly(&self, sealed: &Arc<Sealed>) -> Vec<Result<Placed, NotAccepted>> {
         let mut all = Vec::with_capacity(sealed.rows.len());
         for (place, row) in sealed.rows.iter().enumerate() {
             let outcome = self.commit(sealed, place..place + 1).await;
-            all.push(match outcome {
-                Ok(placed) => placed.into_iter().next().ok_or(NotAccepted::Unavailable),
-                Err(error) if error.is_refusal() => {
-                    warn!(request = %row.id, error = %chain(&error), "a request can't be stored");
-                    Err(NotAccepted::Unstorable)
-                }
-                Err(error) => {
-                    error!(request = %row.id, error = %chain(&error), "a request was not stored");
-                    break;
-                }
-            });
+            let away = outcome.as_ref().is_err_and(|error| !blames_a_member(error));
+            all.push(single(row.id, outcome));
+            if away {
+                break;
+            }
         }
         all.resize(sealed.rows.len(), Err(NotAccepted::Unavailable));
         all
@@ -257,7 +251,26 @@ fn repeat(origin: Origin, first: &First, key: Option<&DataKey>) -> Outcome {
     })
 }
 
+fn single(request: RequestId, outcome: Result<Vec<Placed>, DbError>) -> Result<Placed, NotAccepted> {
+    match outcome {
+        Ok(placed) => placed.into_iter().next().ok_or(NotAccepted::Unavailable),
+        Err(error) if error.is_refusal() => {
+            warn!(%request, error = %chain(&error), "a request can't be stored");
+            Err(NotAccepted::Unstorable)
+        }
+        Err(error) => {
+            error!(%request, error = %chain(&error), "a request was not stored");
+            Err(NotAccepted::Unavailable)
+        }
+    }
+}
+
+/// Whether one member may be at fault, so that its fellows succeed without it.
+fn blames_a_member(error: &DbError) -> bool {
+    error.is_refusal() || matches!(error, DbError::Inconsistent(_))
+}
+
 /// Whether the COMMIT may have happened although an error came back: anything but the engine's own word.
 fn is_unknown(error: &DbError) -> bool {
-    !error.is_collision() && !error.is_refusal() && !matches!(error, DbError::Inconsistent(_))
+    !error.is_collision() && !blames_a_member(error)
 }
