@@ -20,8 +20,8 @@ use super::client::Client;
 use super::inside::{Inside, Task};
 use super::router::Router;
 
-/// Proofs that are fetched at once.
-const AT_ONCE: usize = 8;
+/// Proofs that are fetched at once: each question is written down by the ledger, and they share its commits.
+const AT_ONCE: usize = 32;
 
 /// What is known outside of the router.
 #[derive(Debug)]
