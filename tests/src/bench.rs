@@ -1,9 +1,9 @@
 //! Measuring, never judging.
 //!
 //! The router runs as its users run it, in processes of its own; the load and the client businesses are in this
-//! process ([`field`]), on the same machine. Beside what the router does stands the floor ([`floor`]): the same
+//! process (`field`), on the same machine. Beside what the router does stands the floor (`floor`): the same
 //! client, body and signature against a receiver that does nothing, in the same run, so that a throughput can be told
-//! from the speed of the machine. A figure is measured a few times; its runs are all kept ([`report`]).
+//! from the speed of the machine. A figure is measured a few times; its runs are all kept (`report`).
 //!
 //! Counts are fixed and every wait has an end, so that a run takes minutes whatever the router does.
 

@@ -2,7 +2,7 @@
 //!
 //! Endpoints are owned, not tasks. A process keeps its [`tenure`] alive with one row and takes endpoints whose lanes are
 //! due and that nobody owns; the owner alone sends for them, so capacity and pauses live in its memory ([`endpoints`])
-//! and are exact across the fleet. One loop ([`courier`]) looks for due lanes, claims as much as there is room for, and
+//! and are exact across the fleet. One loop ([`mod@courier`]) looks for due lanes, claims as much as there is room for, and
 //! starts attempts ([`attempt`]); what each came to is judged by a pure [`policy`] and written down in batches
 //! ([`record`]).
 //!
