@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use domain::id::{EntryId, EventId, MessageId, ReceiptId, RequestId};
 use evidence::entry::Entry;
@@ -25,6 +26,9 @@ use crate::messages::{entry_row, outbox_row};
 
 /// The sealed field of a receipt's exact bytes.
 const FIELD: &str = "receipt";
+
+/// Ids count milliseconds; one more is enough to come after those of the same batch.
+const AFTER_RECEIPTS: Duration = Duration::from_millis(1);
 
 /// What taking a batch needs of the process.
 #[derive(Debug, Clone)]
@@ -261,7 +265,8 @@ impl Order {
             self.entry(row.entry, row.request, told, cases)
         });
         let others = decided.entries.iter().map(|(request, told)| {
-            let id = EntryId::new(self.now, chance::bytes(&*self.rng));
+            // Entries leave in the order of their ids: a closure follows the receipts that it rests on.
+            let id = EntryId::new(self.now + AFTER_RECEIPTS, chance::bytes(&*self.rng));
             self.entry(id, *request, told.clone(), cases)
         });
         receipts.chain(others).flatten().collect()
