@@ -84,7 +84,9 @@ fn settle(treatment: Treatment, noted: Noted) -> Treatment {
 }
 
 async fn respond(shared: Data<Shared>, task: Task, digest: [u8; 32], treatment: Treatment) -> HttpResponse {
-    let Some(token) = receipt::make(&shared.client, &shared.deps, &task, digest, treatment.verdict) else {
+    let verdict = treatment.verdict;
+    let sign = || receipt::make(&shared.client, &shared.deps, &task, digest, verdict);
+    let Some(token) = shared.client.record.signed(task.task, verdict, sign) else {
         return HttpResponse::Accepted().finish();
     };
     match treatment.answering {

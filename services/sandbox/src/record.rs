@@ -5,6 +5,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use domain::id::{RequestId, TaskId};
 
+use crate::manner::Verdict;
+
 /// What is known of one task's deliveries.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delivery {
@@ -31,6 +33,7 @@ pub struct Record {
 #[derive(Debug, Default)]
 struct Seen {
     deliveries: HashMap<TaskId, Delivery>,
+    receipts: HashMap<TaskId, (Verdict, String)>,
     refused: u32,
     altered: u32,
     refused_receipts: u32,
@@ -109,6 +112,23 @@ impl Record {
         }
     }
 
+    /// The receipt of a task: what was signed once is given again when the task comes again, since a second signature
+    /// over the same work would be a second receipt.
+    pub(crate) fn signed(
+        &self,
+        task: TaskId,
+        verdict: Verdict,
+        sign: impl FnOnce() -> Option<String>,
+    ) -> Option<String> {
+        let mut seen = self.lock();
+        if let Some((_, token)) = seen.receipts.get(&task).filter(|(said, _)| *said == verdict) {
+            return Some(token.clone());
+        }
+        let token = sign()?;
+        seen.receipts.insert(task, (verdict, token.clone()));
+        Some(token)
+    }
+
     pub(crate) fn receipt(&self, task: TaskId) {
         if let Some(delivery) = self.lock().deliveries.get_mut(&task) {
             delivery.receipts += 1;
@@ -125,5 +145,24 @@ impl Record {
 
     fn lock(&self) -> MutexGuard<'_, Seen> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn a_task_that_comes_again_gets_the_receipt_that_it_got() {
+        let record = Record::default();
+        let task = TaskId::from_uuid(Uuid::from_u128(1));
+        let sign = |token: &str| Some(token.to_owned());
+        assert_eq!(record.signed(task, Verdict::Silent, || None), None);
+        let first = record.signed(task, Verdict::Failed, || sign("first"));
+        assert_eq!(record.signed(task, Verdict::Failed, || sign("second")), first);
+        let changed = record.signed(task, Verdict::Completed, || sign("third"));
+        assert_eq!(changed.as_deref(), Some("third"), "another verdict is another receipt");
     }
 }
