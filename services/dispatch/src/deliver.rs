@@ -8,12 +8,18 @@
 //!
 //! What carries correctness is the task's id and bytes, the same for ever, and the fence: a result counts only under
 //! the fence of its task's last claim. Leases only save work.
+//!
+//! Messages beside the tasks ([`message`]) are another freight of the same engine, not another engine: their lanes are
+//! found by the same look, their claims share the endpoint's lease, turns and capacity, and their results the same
+//! transaction. Without a due message there is no statement about messages in any of it.
 
 pub(crate) mod policy;
 
 mod attempt;
 mod courier;
 mod endpoints;
+mod message;
+mod parcel;
 mod record;
 mod secrets;
 mod tenure;
@@ -21,7 +27,7 @@ mod tenure;
 use std::sync::Arc;
 use std::time::Duration;
 
-use keys::{DataKey, KeyStore};
+use keys::KeyStore;
 use platform::chance::{self, SharedRng};
 use platform::clock::SharedClock;
 use platform::db::DbError;
@@ -32,9 +38,8 @@ use platform::metrics::Counter;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use store::registry::DirectoryCache;
-use store::tasks::claim::Claimed;
 use store::tasks::release;
-use store::{Store, leases};
+use store::{Store, leases, messages};
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet};
 use uuid::Uuid;
@@ -132,24 +137,6 @@ pub(crate) struct Bench {
     pub(crate) config: Arc<Config>,
 }
 
-/// A claimed task with the key that opens it.
-#[derive(Debug)]
-struct Parcel {
-    claimed: Claimed,
-    key: Key,
-}
-
-/// The subject key of a task's request.
-#[derive(Debug)]
-enum Key {
-    /// In hand.
-    Here(DataKey),
-    /// Gone, and the task's bytes with it.
-    Shredded,
-    /// The key store can't be reached.
-    Away,
-}
-
 /// Delivers until the stop: at the soft one nothing new is claimed, at the hard one what is open is cut and its tasks
 /// are due again; then the leases are given back.
 pub(crate) async fn run(bench: Bench, stop: Stop) -> Result<(), JoinError> {
@@ -187,18 +174,22 @@ async fn keep_once(tenure: &Tenure, bench: &Bench) -> Result<(), DbError> {
     tenure.renew(bench.store.db(), now).await?;
     let over = bench.config.over();
     let released = bench.store.db().transaction("release_stale", move |tx| {
-        Box::pin(async move { release::stale(tx, now, over, RELEASE_MAX).await })
+        Box::pin(async move {
+            let tasks = release::stale(tx, now, over, RELEASE_MAX).await?.len();
+            let messages = messages::record::release_stale(tx, now, over, RELEASE_MAX).await?.len();
+            Ok((tasks, messages))
+        })
     });
-    let released = released.await?;
-    if !released.is_empty() {
-        tracing::info!(tasks = released.len(), "tasks whose sender is gone are due again");
-        RELEASED.add(released.len() as u64, &[]);
+    let (tasks, messages) = released.await?;
+    if tasks + messages > 0 {
+        tracing::info!(tasks, messages, "what had a sender that is gone is due again");
+        RELEASED.add(tasks as u64, &[]);
         bench.bell.ring();
     }
     Ok(())
 }
 
-fn recorder(bench: &Bench, outcomes: mpsc::Receiver<record::Outcome>) -> Recorder {
+fn recorder(bench: &Bench, outcomes: mpsc::Receiver<record::Report>) -> Recorder {
     Recorder {
         store: bench.store.clone(),
         bell: bench.bell.clone(),
@@ -208,7 +199,7 @@ fn recorder(bench: &Bench, outcomes: mpsc::Receiver<record::Outcome>) -> Recorde
     }
 }
 
-fn courier(bench: &Bench, tenure: &Tenure, outcomes: mpsc::Sender<record::Outcome>) -> Courier {
+fn courier(bench: &Bench, tenure: &Tenure, outcomes: mpsc::Sender<record::Report>) -> Courier {
     let tools = Tools {
         egress: bench.egress.clone(),
         directory: bench.directory.clone(),

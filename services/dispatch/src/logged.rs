@@ -1,17 +1,19 @@
 //! What the ledger holds: its announcements end the waiting of entries, and put into force what waited to be logged.
 //!
 //! All of it may come twice and then changes nothing. A registration that comes into force is seen by this process at
-//! once, by others with their next look.
+//! once, by others with their next look. A receipt that has its place is told to its controller's notices system.
 
 use std::sync::Arc;
 
-use domain::id::EntryId;
+use domain::id::{EntryId, EventId};
 use platform::bus::Received;
+use platform::chance::{self, SharedRng};
 use platform::clock::SharedClock;
 use platform::db::DbError;
 use proto::{ErrorClass, LoggedEntries};
 use store::Store;
-use store::entries::{self, Activated};
+use store::entries::{self, Activated, PlacedReceipt};
+use store::happenings::{self, Happening, Told};
 use store::registry::DirectoryCache;
 
 use crate::consume::Taker;
@@ -23,6 +25,7 @@ pub(crate) struct Logged {
     pub(crate) store: Store,
     pub(crate) directory: DirectoryCache,
     pub(crate) clock: SharedClock,
+    pub(crate) rng: SharedRng,
 }
 
 /// An announcement, in the numbers of the database.
@@ -50,20 +53,46 @@ impl Taker for Logged {
 impl Logged {
     async fn note(&self, announced: Vec<Announced>) -> Result<Activated, DbError> {
         let announced: Arc<[Announced]> = announced.into();
+        let teller = Arc::new(self.clone());
         let db = self.store.db();
         db.transaction("logged", move |tx| {
-            let announced = Arc::clone(&announced);
+            let (announced, teller) = (Arc::clone(&announced), Arc::clone(&teller));
             Box::pin(async move {
                 let mut activated = Activated::Nothing;
                 for (entries, size) in announced.iter() {
-                    if entries::logged(tx, entries, *size).await? == Activated::Something {
+                    let noted = entries::logged(tx, entries, *size).await?;
+                    if noted.activated == Activated::Something {
                         activated = Activated::Something;
                     }
+                    happenings::put(tx, &teller.told(&noted.placed, *size)).await?;
                 }
                 Ok(activated)
             })
         })
         .await
+    }
+
+    /// What the controllers' notices systems are to be told of receipts that have their place.
+    fn told(&self, placed: &[PlacedReceipt], size: i64) -> Vec<Happening> {
+        let (directory, now) = (self.directory.current(), self.clock.now());
+        let happening = |one: &PlacedReceipt| {
+            Some(Happening {
+                id: EventId::new(now, chance::bytes(&*self.rng)),
+                system: directory.notices_of(one.controller)?,
+                controller: one.controller,
+                at: now,
+                told: Told::Logged {
+                    request: one.request,
+                    task: one.task,
+                    system: one.system,
+                    receipt: one.receipt,
+                    entry: one.entry,
+                    index: one.index,
+                    size,
+                },
+            })
+        };
+        placed.iter().filter_map(happening).collect()
     }
 }
 

@@ -98,6 +98,7 @@ pub async fn build(config: Config, deps: Deps) -> Result<Dispatch, BuildError> {
             store: deps.store.clone(),
             directory: deps.directory.clone(),
             clock: Arc::clone(&deps.clock),
+            rng: Arc::clone(&deps.rng),
         },
         reconciler: Reconciler {
             store: deps.store.clone(),

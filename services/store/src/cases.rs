@@ -10,6 +10,7 @@ use domain::id::{ControllerId, RequestId, SystemId, TaskId};
 use domain::plan::Instruct;
 use domain::receipt::EvidenceLevel;
 use domain::request::{Answer, Closing, Owed, Stage, StageName, Tally};
+use domain::right::Right;
 use domain::task::{TaskStage, TaskStageName};
 use jiff::Timestamp;
 use platform::db::{Args, DbError, Row, Statement, Tx};
@@ -18,8 +19,8 @@ use uuid::Uuid;
 /// SQLite has one writer, so its transaction holds every lock already.
 const LOCK: Statement = Statement {
     name: "cases_lock",
-    pg: "SELECT id, controller, stage, outcome, version FROM request WHERE id = ANY($1) ORDER BY id FOR UPDATE",
-    lite: "SELECT id, controller, stage, outcome, version FROM request \
+    pg: "SELECT id, controller, stage, outcome, version, exercised FROM request WHERE id = ANY($1) ORDER BY id FOR UPDATE",
+    lite: "SELECT id, controller, stage, outcome, version, exercised FROM request \
            WHERE id IN (SELECT unhex(value ->> 0) FROM json_each($1)) ORDER BY id",
 };
 
@@ -67,6 +68,8 @@ pub struct Case {
     pub request: RequestId,
     /// Whose data it is about.
     pub controller: ControllerId,
+    /// What it asks for.
+    pub right: Right,
     /// Its stage's name.
     pub stage: StageName,
     /// What it came to, if it is closed.
@@ -244,6 +247,7 @@ fn case(row: &Row) -> Result<(RequestId, Case), DbError> {
             .map(|word| word.parse().map_err(|_| UNKNOWN_OUTCOME))
             .transpose()?,
         version: row.get(4)?,
+        right: row.parse(5, "a request's right is unknown")?,
         instruct: None,
         tasks: BTreeMap::new(),
     };

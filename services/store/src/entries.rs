@@ -19,7 +19,7 @@ use platform::metrics::Counter;
 
 use crate::outbox::{self, OutboxRow};
 
-pub use logged::{Activated, logged};
+pub use logged::{Activated, Noted, PlacedReceipt, logged};
 
 /// Where entries travel.
 const TOPIC: &str = "dsr.ledger.v1";

@@ -1,8 +1,9 @@
 //! Who sends for which system, and when.
 //!
 //! A worker renews one row, its own; an endpoint's lease is written only when it changes hands, and its fence grows
-//! then, so that a former holder's writes can be told apart. Lanes say when a controller's next task for a system is
-//! due; only lanes whose time has come are ever looked at, however many tasks wait elsewhere.
+//! then, so that a former holder's writes can be told apart. Lanes say when a controller's next task, or message, for a
+//! system is due; only lanes whose time has come are ever looked at, however much waits elsewhere. Tasks and messages
+//! have lanes of their own, so one look finds both, and who claims tasks never asks for messages that aren't there.
 //!
 //! What carries correctness is the order of locks: whoever makes a task due writes the task first and then calls
 //! [`wake`]; whoever claims takes the lane first, then looks at the tasks. So no wake-up is lost between the two.
@@ -35,13 +36,13 @@ const FORGET: Statement = Statement::both("leases_forget", "DELETE FROM worker W
 /// dead endpoint's lanes don't stand in the way of others.
 const DUE: Statement = Statement {
     name: "leases_due",
-    pg: "SELECT lane.system, lane.controller, CASE WHEN lease.worker = $2 THEN lease.fence END FROM lane \
+    pg: "SELECT lane.system, lane.controller, lane.freight, CASE WHEN lease.worker = $2 THEN lease.fence END FROM lane \
          LEFT JOIN endpoint_lease AS lease ON lease.system = lane.system \
          LEFT JOIN worker ON worker.id = lease.worker \
          WHERE lane.next_due <= $3 AND lane.system <> ALL($1) \
          AND (lease.worker IS NULL OR lease.worker = $2 OR worker.until IS NULL OR worker.until < $3) \
          ORDER BY lane.next_due LIMIT $4",
-    lite: "SELECT lane.system, lane.controller, CASE WHEN lease.worker = $2 THEN lease.fence END FROM lane \
+    lite: "SELECT lane.system, lane.controller, lane.freight, CASE WHEN lease.worker = $2 THEN lease.fence END FROM lane \
            LEFT JOIN endpoint_lease AS lease ON lease.system = lane.system \
            LEFT JOIN worker ON worker.id = lease.worker \
            WHERE lane.next_due <= $3 AND lane.system NOT IN (SELECT unhex(value ->> 0) FROM json_each($1)) \
@@ -70,13 +71,13 @@ const TAKE: Statement = Statement {
 
 const WAKE: Statement = Statement {
     name: "leases_wake",
-    pg: "INSERT INTO lane (system, controller, next_due) \
-         SELECT * FROM UNNEST($1::uuid[], $2::uuid[], $3::int8[]) ON CONFLICT (system, controller) \
+    pg: "INSERT INTO lane (system, controller, next_due, freight) \
+         SELECT *, $4 FROM UNNEST($1::uuid[], $2::uuid[], $3::int8[]) ON CONFLICT (system, controller, freight) \
          DO UPDATE SET next_due = LEAST(lane.next_due, excluded.next_due)",
     // SQLite's two-argument MIN is NULL if one of them is.
-    lite: "INSERT INTO lane (system, controller, next_due) \
-           SELECT unhex(value ->> 0), unhex(value ->> 1), value ->> 2 FROM json_each($1) WHERE true \
-           ON CONFLICT (system, controller) \
+    lite: "INSERT INTO lane (system, controller, next_due, freight) \
+           SELECT unhex(value ->> 0), unhex(value ->> 1), value ->> 2, $2 FROM json_each($1) WHERE true \
+           ON CONFLICT (system, controller, freight) \
            DO UPDATE SET next_due = MIN(COALESCE(lane.next_due, excluded.next_due), excluded.next_due)",
 };
 
@@ -85,6 +86,32 @@ pub(crate) const ALL: &[&[Statement]] = &[&[RENEW, RELEASE, RETIRE, FORGET, DUE,
 /// A worker that has been silent for so long is not coming back; its row is of no use.
 const FORGET_AFTER: Duration = Duration::from_hours(1);
 
+/// What waits in a lane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Freight {
+    /// Tasks.
+    Tasks,
+    /// Messages beside them.
+    Messages,
+}
+
+impl Freight {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Tasks => "task",
+            Self::Messages => "message",
+        }
+    }
+
+    fn parse(word: &str) -> Result<Self, DbError> {
+        match word {
+            "task" => Ok(Self::Tasks),
+            "message" => Ok(Self::Messages),
+            _ => Err(DbError::Inconsistent("a lane's freight is unknown")),
+        }
+    }
+}
+
 /// A lane whose time has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DueLane {
@@ -92,6 +119,8 @@ pub struct DueLane {
     pub system: SystemId,
     /// The controller.
     pub controller: ControllerId,
+    /// What waits in it.
+    pub freight: Freight,
     /// Our fence, if the system is ours; otherwise it is to be taken.
     pub fence: Option<Fence>,
 }
@@ -128,7 +157,8 @@ pub async fn due(
         Ok(DueLane {
             system: SystemId::from_uuid(row.get(0)?),
             controller: ControllerId::from_uuid(row.get(1)?),
-            fence: row.get(2)?,
+            freight: Freight::parse(&row.get::<String>(2)?)?,
+            fence: row.get(3)?,
         })
     };
     db.fetch(&DUE, args).await?.iter().map(read).collect()
@@ -160,6 +190,22 @@ pub async fn wake(
     tx: &mut Tx,
     due: impl IntoIterator<Item = (SystemId, ControllerId, Timestamp)>,
 ) -> Result<(), DbError> {
+    wake_lanes(tx, Freight::Tasks, due).await
+}
+
+/// Says when messages of lanes are due, as [`wake`] does for tasks.
+pub async fn wake_messages(
+    tx: &mut Tx,
+    due: impl IntoIterator<Item = (SystemId, ControllerId, Timestamp)>,
+) -> Result<(), DbError> {
+    wake_lanes(tx, Freight::Messages, due).await
+}
+
+async fn wake_lanes(
+    tx: &mut Tx,
+    freight: Freight,
+    due: impl IntoIterator<Item = (SystemId, ControllerId, Timestamp)>,
+) -> Result<(), DbError> {
     let mut earliest = BTreeMap::new();
     for (system, controller, at) in due {
         let known = earliest.entry((system, controller)).or_insert(at);
@@ -171,6 +217,7 @@ pub async fn wake(
     let args = Args::new()
         .uuids(earliest.keys().map(|(system, _)| system.uuid()))
         .uuids(earliest.keys().map(|(_, controller)| controller.uuid()))
-        .ints(earliest.values().map(|at| at.as_microsecond()));
+        .ints(earliest.values().map(|at| at.as_microsecond()))
+        .text(freight.as_str());
     tx.execute(&WAKE, args).await.map(drop)
 }

@@ -9,8 +9,11 @@ pub mod plans;
 pub mod receipts;
 pub mod statements;
 
+pub mod acknowledgements;
 pub mod attempts;
+pub mod happenings;
 pub mod leases;
+pub mod messages;
 pub mod tasks;
 
 pub mod entries;
@@ -70,7 +73,10 @@ pub fn statements() -> Vec<&'static Statement> {
         receipts::ALL,
         statements::ALL,
         attempts::ALL,
+        acknowledgements::ALL,
+        happenings::ALL,
         leases::ALL,
+        messages::ALL,
         tasks::ALL,
         entries::ALL,
         outbox::ALL,

@@ -7,6 +7,7 @@ pub mod alarms;
 pub mod claim;
 pub mod record;
 pub mod release;
+pub mod remind;
 
 use domain::id::{ControllerId, RequestId, SystemId, TaskId};
 use domain::receipt::EvidenceLevel;
@@ -30,7 +31,14 @@ const INSERT: Statement = Statement {
            FROM json_each($1)",
 };
 
-pub(crate) const ALL: &[&[Statement]] = &[&[INSERT], alarms::ALL, claim::ALL, record::ALL, release::ALL];
+pub(crate) const ALL: &[&[Statement]] = &[
+    &[INSERT],
+    alarms::ALL,
+    claim::ALL,
+    record::ALL,
+    release::ALL,
+    remind::ALL,
+];
 
 /// A planned task.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -27,10 +27,10 @@ use store::tasks::{self, claim::Claimed};
 use tokio::sync::mpsc;
 use tracing::Instrument as _;
 
+use super::parcel::{Key, Load, Parcel};
 use super::policy::{Decision, Schedule, Tried};
-use super::record::Outcome;
+use super::record::{Outcome, Report};
 use super::secrets::Secrets;
-use super::{Key, Parcel};
 use crate::collect::{Collector, NotTaken};
 use crate::oddities;
 
@@ -52,13 +52,13 @@ pub(super) struct Tools {
     pub(super) limits: Limits,
     pub(super) clock: SharedClock,
     pub(super) rng: SharedRng,
-    pub(super) outcomes: mpsc::Sender<Outcome>,
+    pub(super) outcomes: mpsc::Sender<Report>,
 }
 
 /// What an attempt leaves behind for the endpoint's owner.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Freed {
-    pub(super) task: domain::id::TaskId,
+    pub(super) load: Load,
     pub(super) system: SystemId,
     /// Until when the endpoint wants to be left alone.
     pub(super) pause: Option<Timestamp>,
@@ -83,13 +83,19 @@ enum Unready {
 impl Tools {
     /// Makes an attempt and hands its outcome on to be written down.
     pub(super) async fn attempt(&self, parcel: Parcel) -> Freed {
-        let Parcel { claimed, key } = parcel;
+        match parcel {
+            Parcel::Task(claimed, key) => self.hand_over(claimed, key).await,
+            Parcel::Message(claimed, key) => self.send_message(claimed, key).await,
+        }
+    }
+
+    async fn hand_over(&self, claimed: Claimed, key: Key) -> Freed {
         let span = tracing::info_span!("attempt", task = %claimed.id, system = %claimed.system);
         let (outcome, pause) = self.outcome(&claimed, key).instrument(span).await;
         // The one who writes is gone only after the hard stop; then the task is found by its fence.
-        drop(self.outcomes.send(outcome).await);
+        drop(self.outcomes.send(Report::Task(outcome)).await);
         Freed {
-            task: claimed.id,
+            load: Load::Task(claimed.id),
             system: claimed.system,
             pause,
         }

@@ -12,29 +12,31 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::id::{RequestId, SystemId, TaskId};
+use domain::id::{RequestId, SystemId};
 use domain::registration::ConnectorKind;
 use domain::task::Fence;
 use futures_util::FutureExt as _;
 use jiff::Timestamp;
-use keys::{Class, KeyStore};
-use platform::db::DbError;
+use keys::{Class, DataKey, KeyStore};
+use platform::db::{DbError, Tx};
 use platform::lifecycle::Stop;
 use platform::metrics::Gauge;
 use store::Store;
-use store::leases::{self, DueLane};
+use store::leases::{self, DueLane, Freight};
+use store::messages;
+use store::messages::claim::ClaimedMessage;
 use store::tasks::claim::{self, Claimed, Room};
-use store::tasks::record::{Next, Step};
 use store::tasks::release;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::Config;
 use super::attempt::{Freed, Tools};
 use super::endpoints::Endpoints;
-use super::record::Outcome;
+use super::parcel::{Key, Load, Parcel};
+use super::record::Report;
 use super::tenure::Tenure;
-use super::{Config, Key, Parcel};
 use crate::bell::Bell;
 
 /// Lanes of one look; what is cut off is seen by the next, which follows at once.
@@ -66,7 +68,7 @@ pub(super) struct Courier {
     poll: Duration,
     endpoints: Endpoints,
     /// What is under way, to be given back if it is cut.
-    open: HashMap<TaskId, Step>,
+    open: HashMap<Load, Report>,
     running: JoinSet<Event>,
     /// A look or a claim is under way.
     looking: bool,
@@ -147,7 +149,7 @@ impl Courier {
         let now = self.tools.clock.now();
         while self.open.len() < self.concurrency && self.tenure.holds(now) {
             let Some(parcel) = self.endpoints.next() else { break };
-            self.open.insert(parcel.claimed.id, given_back(&parcel.claimed, now));
+            self.open.insert(parcel.load(), parcel.given_back(now));
             let tools = Arc::clone(&self.tools);
             self.running
                 .spawn(async move { Event::Freed(unbroken(&tools, parcel).await) });
@@ -168,7 +170,7 @@ impl Courier {
     }
 
     async fn free(&mut self, freed: Freed) {
-        self.open.remove(&freed.task);
+        self.open.remove(&freed.load);
         self.endpoints.free(freed.system);
         if let Some(until) = freed.pause {
             let waiting = self.endpoints.pause(freed.system, until);
@@ -237,7 +239,7 @@ impl Courier {
         let capacity = |system| {
             let system = directory
                 .system(system)
-                .filter(|one| one.kind == ConnectorKind::Webhook)?;
+                .filter(|one| matches!(one.kind, ConnectorKind::Webhook | ConnectorKind::Notices))?;
             Some(usize::from(system.concurrency).max(1))
         };
         let foreign = lanes
@@ -294,18 +296,13 @@ impl Courier {
 
     async fn give_back(&self, parcels: &[Parcel], due: Timestamp) {
         for parcel in parcels {
-            self.bring_back(given_back(&parcel.claimed, due)).await;
+            self.bring_back(parcel.given_back(due)).await;
         }
     }
 
-    async fn bring_back(&self, step: Step) {
-        let outcome = Outcome {
-            attempt: None,
-            step,
-            anomaly: None,
-        };
+    async fn bring_back(&self, report: Report) {
         // Only after the hard stop is there nobody to write it; then the task is found by its fence.
-        drop(self.tools.outcomes.send(outcome).await);
+        drop(self.tools.outcomes.send(report).await);
     }
 
     /// Gives back what waits, lets attempts end until the hard stop, cuts the rest and gives that back too.
@@ -317,7 +314,7 @@ impl Courier {
                 biased;
                 () = stop.hard() => break,
                 ended = self.running.join_next() => match ended {
-                    Some(Ok(Event::Freed(freed))) => drop(self.open.remove(&freed.task)),
+                    Some(Ok(Event::Freed(freed))) => drop(self.open.remove(&freed.load)),
                     Some(Ok(Event::Claimed(claims))) => self.claimed(claims),
                     Some(_) => {}
                     None => break,
@@ -325,8 +322,8 @@ impl Courier {
             }
         }
         self.running.shutdown().await;
-        for step in std::mem::take(&mut self.open).into_values() {
-            self.bring_back(step).await;
+        for report in std::mem::take(&mut self.open).into_values() {
+            self.bring_back(report).await;
         }
     }
 }
@@ -358,7 +355,12 @@ impl Places {
         let db = self.store.db();
         db.transaction("undo_claim", move |tx| {
             let doubt = Arc::clone(&doubt);
-            Box::pin(async move { release::claim(tx, &doubt.systems, doubt.at).await.map(drop) })
+            Box::pin(async move {
+                release::claim(tx, &doubt.systems, doubt.at).await?;
+                messages::record::release_claim(tx, &doubt.systems, doubt.at)
+                    .await
+                    .map(drop)
+            })
         })
         .await
     }
@@ -384,7 +386,7 @@ impl Places {
             let rooms = Arc::clone(&shared);
             db.transaction("claim", move |tx| {
                 let rooms = Arc::clone(&rooms);
-                Box::pin(async move { claim::claim(tx, worker, &rooms, at).await })
+                Box::pin(async move { claim_both(tx, worker, &rooms, at).await })
             })
         };
         let result = match claiming.await {
@@ -399,49 +401,79 @@ impl Places {
     }
 
     /// Fetches the keys of all at once.
-    async fn unlock(&self, claimed: Vec<Claimed>) -> Vec<Parcel> {
-        let requests: HashSet<RequestId> = claimed.iter().map(|one| one.request).collect();
+    async fn unlock(&self, claimed: (Vec<Claimed>, Vec<ClaimedMessage>)) -> Vec<Parcel> {
+        let (tasks, messages) = claimed;
+        let subject = self.keys(Class::Subject, tasks.iter().map(|one| one.request)).await;
+        let evidence = self.keys(Class::Evidence, messages.iter().map(|one| one.request)).await;
+        let task = |claimed: Claimed| {
+            let key = key(subject.as_ref(), claimed.request);
+            Parcel::Task(claimed, key)
+        };
+        let message = |claimed: ClaimedMessage| {
+            let key = key(evidence.as_ref(), claimed.request);
+            Parcel::Message(claimed, key)
+        };
+        let tasks = tasks.into_iter().map(task);
+        tasks.chain(messages.into_iter().map(message)).collect()
+    }
+
+    /// `None` if they can't be had now.
+    async fn keys(&self, class: Class, of: impl Iterator<Item = RequestId>) -> Option<HashMap<RequestId, DataKey>> {
+        let requests: HashSet<RequestId> = of.collect();
+        if requests.is_empty() {
+            return Some(HashMap::new());
+        }
         let requests: Vec<RequestId> = requests.into_iter().collect();
-        let keys = match self.keys.load(Class::Subject, &requests).await {
-            Ok(keys) => Some(keys),
-            Err(error) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "tasks can't be opened now");
-                None
-            }
-        };
-        let key = |request| match &keys {
-            Some(keys) => keys.get(&request).cloned().map_or(Key::Shredded, Key::Here),
-            None => Key::Away,
-        };
-        let parcel = |claimed: Claimed| Parcel {
-            key: key(claimed.request),
-            claimed,
-        };
-        claimed.into_iter().map(parcel).collect()
+        let loaded = self.keys.load(class, &requests).await;
+        loaded
+            .inspect_err(|error| {
+                tracing::warn!(
+                    error = error as &dyn std::error::Error,
+                    "what is due can't be opened now"
+                );
+            })
+            .ok()
+    }
+}
+
+fn key(keys: Option<&HashMap<RequestId, DataKey>>, request: RequestId) -> Key {
+    match keys {
+        Some(keys) => keys.get(&request).cloned().map_or(Key::Shredded, Key::Here),
+        None => Key::Away,
     }
 }
 
 /// An attempt that breaks still frees its slot; its task is found by its age.
 async fn unbroken(tools: &Tools, parcel: Parcel) -> Freed {
     let freed = Freed {
-        task: parcel.claimed.id,
-        system: parcel.claimed.system,
+        load: parcel.load(),
+        system: parcel.system(),
         pause: None,
     };
     let attempt = AssertUnwindSafe(tools.attempt(parcel)).catch_unwind();
     attempt.await.unwrap_or_else(|_| {
-        tracing::error!(task = %freed.task, "an attempt broke");
+        tracing::error!(load = %freed.load, "an attempt broke");
         freed
     })
 }
 
-/// The step that makes a task due again as if it had not been claimed.
-fn given_back(claimed: &Claimed, due: Timestamp) -> Step {
-    Step {
-        task: claimed.id,
-        fence: claimed.fence,
-        next: Next::Due(due),
-        steps: claimed.steps,
-        rejections: claimed.rejections,
-    }
+/// Tasks and messages of the lanes that there is room for; of what no lane tells, nothing is asked.
+async fn claim_both(
+    tx: &mut Tx,
+    worker: Uuid,
+    rooms: &[Room],
+    at: Timestamp,
+) -> Result<(Vec<Claimed>, Vec<ClaimedMessage>), DbError> {
+    let (tasks, others): (Vec<Room>, Vec<Room>) = rooms.iter().partition(|room| room.freight == Freight::Tasks);
+    let tasks = if tasks.is_empty() {
+        vec![]
+    } else {
+        claim::claim(tx, worker, &tasks, at).await?
+    };
+    let messages = if others.is_empty() {
+        vec![]
+    } else {
+        messages::claim::claim(tx, worker, &others, at).await?
+    };
+    Ok((tasks, messages))
 }

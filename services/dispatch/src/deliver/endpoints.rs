@@ -9,10 +9,10 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use domain::id::{ControllerId, SystemId};
 use domain::task::Fence;
 use jiff::Timestamp;
-use store::leases::DueLane;
+use store::leases::{DueLane, Freight};
 use store::tasks::claim::Room;
 
-use super::Parcel;
+use super::parcel::Parcel;
 
 /// Tasks in hand for each one that may be under way. The fast endpoint never waits for a claim, and the slow one keeps
 /// few tasks from other owners.
@@ -31,6 +31,9 @@ pub(super) struct Endpoints {
     more: HashSet<SystemId>,
 }
 
+/// Of one endpoint: whose, and what waits in it.
+type Lane = (ControllerId, Freight);
+
 #[derive(Debug)]
 struct Endpoint {
     capacity: usize,
@@ -38,7 +41,7 @@ struct Endpoint {
     waiting: VecDeque<Parcel>,
     queued: bool,
     paused_until: Option<Timestamp>,
-    served: Option<ControllerId>,
+    served: Option<Lane>,
 }
 
 impl Endpoint {
@@ -87,10 +90,11 @@ impl Endpoints {
 
     /// Shares the room of each system over its lanes; `capacity` is what its registration allows now.
     pub(super) fn rooms(&mut self, lanes: &[DueLane], capacity: impl Fn(SystemId) -> Option<usize>) -> Vec<Room> {
-        let mut of_system: BTreeMap<SystemId, Vec<(ControllerId, Fence)>> = BTreeMap::new();
+        let mut of_system: BTreeMap<SystemId, Vec<(Lane, Fence)>> = BTreeMap::new();
         for lane in lanes {
             if let Some(fence) = lane.fence {
-                of_system.entry(lane.system).or_default().push((lane.controller, fence));
+                let of_lane = ((lane.controller, lane.freight), fence);
+                of_system.entry(lane.system).or_default().push(of_lane);
             }
         }
         let mut rooms = Vec::new();
@@ -107,7 +111,7 @@ impl Endpoints {
             }
             turn(&mut lanes, endpoint.served);
             lanes.truncate(room);
-            endpoint.served = lanes.last().map(|(controller, _)| *controller);
+            endpoint.served = lanes.last().map(|(lane, _)| *lane);
             left -= room;
             rooms.extend(share(system, &lanes, room));
         }
@@ -116,13 +120,15 @@ impl Endpoints {
 
     /// Takes claimed tasks in. A lane whose room was filled may have more.
     pub(super) fn put(&mut self, parcels: Vec<Parcel>, rooms: &[Room]) {
-        let mut of_lane: BTreeMap<(SystemId, ControllerId), VecDeque<Parcel>> = BTreeMap::new();
+        let mut of_lane: BTreeMap<(SystemId, Lane), VecDeque<Parcel>> = BTreeMap::new();
         for parcel in parcels {
-            let lane = (parcel.claimed.system, parcel.claimed.controller);
+            let lane = (parcel.system(), parcel.lane());
             of_lane.entry(lane).or_default().push_back(parcel);
         }
         for room in rooms {
-            let got = of_lane.get(&(room.system, room.controller)).map_or(0, VecDeque::len);
+            let got = of_lane
+                .get(&(room.system, (room.controller, room.freight)))
+                .map_or(0, VecDeque::len);
             if i64::try_from(got).is_ok_and(|got| got >= room.tasks) {
                 self.more.insert(room.system);
             }
@@ -188,26 +194,28 @@ impl Endpoints {
     }
 }
 
-/// Begins with the controller after the one that was served last.
-fn turn(lanes: &mut [(ControllerId, Fence)], served: Option<ControllerId>) {
-    lanes.sort_unstable_by_key(|(controller, _)| *controller);
-    let after = served.map_or(0, |served| {
-        lanes.partition_point(|(controller, _)| *controller <= served)
-    });
+/// Begins with the lane after the one that was served last.
+fn turn(lanes: &mut [(Lane, Fence)], served: Option<Lane>) {
+    lanes.sort_unstable_by_key(|(lane, _)| *lane);
+    let after = served.map_or(0, |served| lanes.partition_point(|(lane, _)| *lane <= served));
     if after < lanes.len() {
         lanes.rotate_left(after);
     }
 }
 
 /// Evenly; what doesn't divide goes to those whose turn is first.
-fn share(system: SystemId, lanes: &[(ControllerId, Fence)], room: usize) -> impl Iterator<Item = Room> {
+fn share(system: SystemId, lanes: &[(Lane, Fence)], room: usize) -> impl Iterator<Item = Room> {
     let (each, rest) = (room / lanes.len().max(1), room % lanes.len().max(1));
-    lanes.iter().enumerate().map(move |(place, (controller, fence))| Room {
-        system,
-        controller: *controller,
-        fence: *fence,
-        tasks: i64::try_from(each + usize::from(place < rest)).unwrap_or(1),
-    })
+    lanes
+        .iter()
+        .enumerate()
+        .map(move |(place, ((controller, freight), fence))| Room {
+            system,
+            controller: *controller,
+            freight: *freight,
+            fence: *fence,
+            tasks: i64::try_from(each + usize::from(place < rest)).unwrap_or(1),
+        })
 }
 
 #[cfg(test)]
@@ -217,7 +225,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::deliver::Key;
+    use crate::deliver::parcel::{Key, Load};
 
     fn system(number: u128) -> SystemId {
         SystemId::from_uuid(Uuid::from_u128(number))
@@ -227,6 +235,7 @@ mod tests {
         DueLane {
             system: system(of),
             controller: ControllerId::from_uuid(Uuid::from_u128(controller)),
+            freight: Freight::Tasks,
             fence: Some(1),
         }
     }
@@ -244,10 +253,7 @@ mod tests {
             digest: [0; 32],
             sealed: None,
         };
-        Parcel {
-            claimed,
-            key: Key::Shredded,
-        }
+        Parcel::Task(claimed, Key::Shredded)
     }
 
     /// Claims as much as there is room for.
@@ -264,7 +270,10 @@ mod tests {
 
     fn sent(endpoints: &mut Endpoints) -> Vec<u128> {
         std::iter::from_fn(|| endpoints.next())
-            .map(|parcel| parcel.claimed.id.uuid().as_u128())
+            .map(|parcel| match parcel.load() {
+                Load::Task(task) => task.uuid().as_u128(),
+                Load::Message(message) => message.uuid().as_u128(),
+            })
             .collect()
     }
 

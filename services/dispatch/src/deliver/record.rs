@@ -20,12 +20,14 @@ use platform::lifecycle::Stop;
 use proto::{Happened, LifecycleEvent};
 use store::attempts::{self, Attempt};
 use store::entries::{self, EntryRow};
+use store::messages::record::{self as message_record, MessageNext, MessageStep};
 use store::outbox::{self, OutboxRow};
 use store::receipts::{self, AnomalyRow};
 use store::tasks::record::{self, Next, Step, Stepped};
 use store::{Store, leases};
 use tokio::sync::mpsc;
 
+use super::parcel::Load;
 use crate::bell::Bell;
 use crate::messages::{entry_row, outbox_row};
 
@@ -43,6 +45,31 @@ pub(super) const WAITING_MAX: usize = 4_096;
 
 /// Between two tries while the database is away.
 const PAUSE: Duration = Duration::from_millis(200);
+
+/// What became of what was claimed.
+#[derive(Debug, Clone)]
+pub(super) enum Report {
+    /// Of a task.
+    Task(Outcome),
+    /// Of a message.
+    Message(MessageStep),
+}
+
+impl Report {
+    fn load(&self) -> Load {
+        match self {
+            Self::Task(outcome) => Load::Task(outcome.step.task),
+            Self::Message(step) => Load::Message(step.message),
+        }
+    }
+
+    fn is_due(&self) -> bool {
+        match self {
+            Self::Task(outcome) => matches!(outcome.step.next, Next::Due(_)),
+            Self::Message(step) => matches!(step.next, MessageNext::Due(_)),
+        }
+    }
+}
 
 /// What became of a claimed task.
 #[derive(Debug, Clone)]
@@ -62,13 +89,13 @@ pub(super) struct Recorder {
     pub(super) bell: Bell,
     pub(super) clock: SharedClock,
     pub(super) rng: SharedRng,
-    pub(super) outcomes: mpsc::Receiver<Outcome>,
+    pub(super) outcomes: mpsc::Receiver<Report>,
 }
 
 impl Recorder {
     /// Writes until everybody who brings outcomes is gone, or the hard stop comes and the database is away.
     pub(super) async fn run(mut self, stop: Stop) {
-        let mut waiting: Vec<Outcome> = Vec::new();
+        let mut waiting: Vec<Report> = Vec::new();
         let mut linger = *LINGER_MS.start();
         loop {
             if waiting.is_empty() && self.outcomes.recv_many(&mut waiting, BATCH_MAX).await == 0 {
@@ -86,7 +113,7 @@ impl Recorder {
         }
     }
 
-    fn take_present(&mut self, waiting: &mut Vec<Outcome>) {
+    fn take_present(&mut self, waiting: &mut Vec<Report>) {
         while waiting.len() < BATCH_MAX {
             let Ok(outcome) = self.outcomes.try_recv() else { return };
             waiting.push(outcome);
@@ -94,16 +121,16 @@ impl Recorder {
     }
 
     /// Tries until it is written; `false` if the hard stop came first.
-    async fn insist(&self, batch: Vec<Outcome>, stop: &Stop) -> bool {
+    async fn insist(&self, reports: Vec<Report>, stop: &Stop) -> bool {
         let batch = Arc::new(Batch {
-            outcomes: batch,
+            reports,
             now: self.clock.now(),
             rng: Arc::clone(&self.rng),
         });
         loop {
             match self.write(Arc::clone(&batch)).await {
                 Ok(()) => return true,
-                Err(error) if error.is_refusal() && batch.outcomes.len() > 1 => return self.write_apart(&batch).await,
+                Err(error) if error.is_refusal() && batch.reports.len() > 1 => return self.write_apart(&batch).await,
                 Err(error) if error.is_refusal() => {
                     tracing::error!(
                         error = &error as &dyn std::error::Error,
@@ -127,14 +154,14 @@ impl Recorder {
 
     /// One bad outcome must not keep the others; its task is found by its age.
     async fn write_apart(&self, batch: &Batch) -> bool {
-        for outcome in &batch.outcomes {
+        for report in &batch.reports {
             let alone = Batch {
-                outcomes: vec![outcome.clone()],
+                reports: vec![report.clone()],
                 now: batch.now,
                 rng: Arc::clone(&batch.rng),
             };
             if let Err(error) = self.write(Arc::new(alone)).await {
-                tracing::error!(task = %outcome.step.task, error = &error as &dyn std::error::Error,
+                tracing::error!(load = %report.load(), error = &error as &dyn std::error::Error,
                     "an outcome can't be written down");
             }
         }
@@ -142,7 +169,7 @@ impl Recorder {
     }
 
     async fn write(&self, batch: Arc<Batch>) -> Result<(), DbError> {
-        let again = batch.outcomes.iter().any(|one| matches!(one.step.next, Next::Due(_)));
+        let again = batch.reports.iter().any(Report::is_due);
         self.store
             .db()
             .transaction("record", move |tx| {
@@ -165,31 +192,45 @@ fn lingering(batch: usize) -> u64 {
 }
 
 /// A statement takes a task once: what comes to the same task again waits for the next batch.
-fn split_repeats(waiting: &mut Vec<Outcome>) -> Vec<Outcome> {
+fn split_repeats(waiting: &mut Vec<Report>) -> Vec<Report> {
     let mut seen = HashSet::new();
     let (first, again) = std::mem::take(waiting)
         .into_iter()
-        .partition(|outcome: &Outcome| seen.insert(outcome.step.task));
+        .partition(|report: &Report| seen.insert(report.load()));
     *waiting = first;
     again
 }
 
-/// Outcomes of distinct tasks.
+/// What became of distinct tasks and messages.
 struct Batch {
-    outcomes: Vec<Outcome>,
+    reports: Vec<Report>,
     now: Timestamp,
     rng: SharedRng,
 }
 
 impl Batch {
-    /// Tasks are locked in the order of their ids, then their lanes, as everybody takes them.
     async fn write(&self, tx: &mut Tx) -> Result<(), DbError> {
-        let made: Vec<Attempt> = self.outcomes.iter().filter_map(|one| one.attempt.clone()).collect();
+        let (mut outcomes, mut messages) = (Vec::new(), Vec::new());
+        for report in &self.reports {
+            match report {
+                Report::Task(outcome) => outcomes.push(outcome),
+                Report::Message(step) => messages.push(*step),
+            }
+        }
+        if !outcomes.is_empty() {
+            self.write_tasks(tx, &outcomes).await?;
+        }
+        message_record::record(tx, &messages).await.map(drop)
+    }
+
+    /// Tasks are locked in the order of their ids, then their lanes, as everybody takes them.
+    async fn write_tasks(&self, tx: &mut Tx, outcomes: &[&Outcome]) -> Result<(), DbError> {
+        let made: Vec<Attempt> = outcomes.iter().filter_map(|one| one.attempt.clone()).collect();
         let new: HashSet<AttemptId> = attempts::insert(tx, &made).await?.into_iter().collect();
         let is_new = |outcome: &&Outcome| outcome.attempt.as_ref().is_none_or(|one| new.contains(&one.id));
-        let written: HashMap<TaskId, &Outcome> = self
-            .outcomes
+        let written: HashMap<TaskId, &Outcome> = outcomes
             .iter()
+            .copied()
             .filter(is_new)
             .map(|outcome| (outcome.step.task, outcome))
             .collect();

@@ -202,11 +202,13 @@ CREATE TABLE task (
     sealed BYTEA,                           -- the rendered body, sealed; the same on every attempt
     created_at BIGINT NOT NULL,
     dispatched_at BIGINT,                   -- the first 2xx
+    remind_at BIGINT,                       -- when its owner is reminded next, while no receipt came
     last_word UUID,                       -- the receipt behind a done one's answer, the entry behind a stated one's
     UNIQUE (request, system)
 );
 CREATE INDEX task_due ON task (system, controller, due_at) WHERE stage = 'due';
 CREATE INDEX task_sending ON task (started_at) WHERE stage = 'sending';
+CREATE INDEX task_remind ON task (remind_at) WHERE stage = 'awaiting_receipt' AND remind_at IS NOT NULL;
 CREATE INDEX task_open ON task (stage, created_at) WHERE stage IN ('held', 'awaiting_receipt', 'parked');
 
 CREATE TABLE attempt (
@@ -232,14 +234,55 @@ CREATE TABLE endpoint_lease (
     fence BIGINT NOT NULL
 );
 
--- A controller's tasks for a system, so that many controllers share one system's capacity evenly.
+-- A controller's tasks, or messages, for a system, so that many controllers share one system's capacity evenly.
 CREATE TABLE lane (
     system UUID NOT NULL,
     controller UUID NOT NULL,
-    next_due BIGINT,                        -- of its earliest due task; NULL if none is due
-    PRIMARY KEY (system, controller)
+    freight TEXT NOT NULL,                  -- task or message
+    next_due BIGINT,                        -- of its earliest due one; NULL if none is due
+    PRIMARY KEY (system, controller, freight)
 );
 CREATE INDEX lane_due ON lane (next_due) WHERE next_due IS NOT NULL;
+
+-- What a client's system is told beside its tasks, with the exact bytes that it gets on every attempt.
+CREATE TABLE message (
+    id UUID PRIMARY KEY,
+    system UUID NOT NULL,
+    controller UUID NOT NULL,
+    type TEXT NOT NULL,
+    request UUID NOT NULL,                 -- the one that it is about, or the first of them
+    task UUID,                             -- the task that it is about, where it is about one
+    stage TEXT NOT NULL,                    -- due, sending, delivered, moot, given_up
+    reason TEXT,                            -- why a given_up one was
+    due_at BIGINT,                          -- of a due one: the next attempt
+    fence BIGINT,                           -- of the claim that it was last sent under
+    started_at BIGINT,                      -- of a sending one: when
+    steps BIGINT NOT NULL,                  -- steps of the retry schedule that are used up
+    rejections BIGINT NOT NULL,             -- 401, 403 and 404 in a row
+    deadline_at BIGINT NOT NULL,            -- what it is about is settled by then; it is tried for some time longer
+    digest BYTEA NOT NULL,                  -- SHA-256 of the rendered body
+    sealed BYTEA NOT NULL,                  -- the rendered body, under that request's evidence key
+    created_at BIGINT NOT NULL,
+    ended_at BIGINT                         -- when it was delivered or given up, from when it is kept for some days
+);
+CREATE INDEX message_due ON message (system, controller, due_at) WHERE stage = 'due';
+CREATE INDEX message_sending ON message (started_at) WHERE stage = 'sending';
+CREATE INDEX message_ended ON message (stage, ended_at) WHERE ended_at IS NOT NULL;
+
+-- What a system is to be told; a row goes when it stands in a message.
+CREATE TABLE happening (
+    id UUID PRIMARY KEY,
+    system UUID NOT NULL,
+    controller UUID NOT NULL,
+    happened_at BIGINT NOT NULL,
+    told TEXT NOT NULL                      -- JSON: ids and facts; no personal data
+);
+
+-- Up to which of its requests a controller with a notices system has acknowledgements.
+CREATE TABLE notice_cursor (
+    controller UUID PRIMARY KEY,
+    last BIGINT NOT NULL
+);
 
 CREATE TABLE receipt (
     id UUID PRIMARY KEY,

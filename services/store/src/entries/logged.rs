@@ -3,17 +3,21 @@
 //! A receipt learns its place in the log; what waited for its entry takes effect, and what it replaces ends; the
 //! entries go. All of it may happen twice, and then changes nothing the second time.
 
-use domain::id::EntryId;
-use platform::db::{Args, DbError, Statement, Tx};
+use domain::id::{ControllerId, EntryId, ReceiptId, RequestId, SystemId, TaskId};
+use platform::db::{Args, DbError, Row, Statement, Tx};
 
 /// The first announcement is kept: a later one of the same entry names the same index and a larger tree.
 const PLACE_RECEIPTS: Statement = Statement {
     name: "entries_place_receipts",
     pg: "UPDATE receipt SET log_index = logged.index, log_size = $3 \
          FROM UNNEST($1::uuid[], $2::int8[]) AS logged (entry, index) \
-         WHERE receipt.entry = logged.entry AND receipt.log_index IS NULL",
+         WHERE receipt.entry = logged.entry AND receipt.log_index IS NULL \
+         RETURNING receipt.id, receipt.request, receipt.task, receipt.controller, receipt.system, receipt.entry, \
+         receipt.log_index",
     lite: "UPDATE receipt SET log_index = logged.value ->> 1, log_size = $2 FROM json_each($1) AS logged \
-           WHERE receipt.entry = unhex(logged.value ->> 0) AND receipt.log_index IS NULL",
+           WHERE receipt.entry = unhex(logged.value ->> 0) AND receipt.log_index IS NULL \
+           RETURNING receipt.id, receipt.request, receipt.task, receipt.controller, receipt.system, receipt.entry, \
+           receipt.log_index",
 };
 
 const PENDING: Statement = Statement {
@@ -94,23 +98,67 @@ pub enum Activated {
     Something,
 }
 
+/// What an announcement brought.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Noted {
+    /// Whether the registry has changed by it.
+    pub activated: Activated,
+    /// The receipts whose place was not known before.
+    pub placed: Vec<PlacedReceipt>,
+}
+
+/// A receipt that has its place in the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PlacedReceipt {
+    /// The receipt.
+    pub receipt: ReceiptId,
+    /// The request.
+    pub request: RequestId,
+    /// The task.
+    pub task: TaskId,
+    /// Whose data it is about.
+    pub controller: ControllerId,
+    /// Whose receipt it is.
+    pub system: SystemId,
+    /// The entry that holds it.
+    pub entry: EntryId,
+    /// Its leaf's index.
+    pub index: i64,
+}
+
 /// Takes note of entries that the log holds: each with its leaf's index, under a tree of `size`.
-pub async fn logged(tx: &mut Tx, entries: &[(EntryId, i64)], size: i64) -> Result<Activated, DbError> {
+pub async fn logged(tx: &mut Tx, entries: &[(EntryId, i64)], size: i64) -> Result<Noted, DbError> {
     if entries.is_empty() {
-        return Ok(Activated::Nothing);
+        return Ok(Noted {
+            activated: Activated::Nothing,
+            placed: vec![],
+        });
     }
     let indices = entries.iter().map(|(_, index)| *index);
-    tx.execute(&PLACE_RECEIPTS, ids(entries).ints(indices).int(size))
-        .await?;
+    let placed = tx.fetch(&PLACE_RECEIPTS, ids(entries).ints(indices).int(size)).await?;
+    let placed = placed.iter().map(placed_receipt).collect::<Result<_, _>>()?;
     let pending = tx.fetch_optional(&PENDING, ids(entries)).await?.is_some();
     if pending {
         activate(tx, entries).await?;
     }
     tx.execute(&DELETE, ids(entries)).await?;
-    Ok(if pending {
+    let activated = if pending {
         Activated::Something
     } else {
         Activated::Nothing
+    };
+    Ok(Noted { activated, placed })
+}
+
+fn placed_receipt(row: &Row) -> Result<PlacedReceipt, DbError> {
+    Ok(PlacedReceipt {
+        receipt: ReceiptId::from_uuid(row.get(0)?),
+        request: RequestId::from_uuid(row.get(1)?),
+        task: TaskId::from_uuid(row.get(2)?),
+        controller: ControllerId::from_uuid(row.get(3)?),
+        system: SystemId::from_uuid(row.get(4)?),
+        entry: EntryId::from_uuid(row.get(5)?),
+        index: row.get(6)?,
     })
 }
 

@@ -32,7 +32,7 @@ async fn log(db: &Db, entries: &[(u128, i64)], size: i64) -> Activated {
         .map(|(id, index)| (EntryId::from_uuid(Uuid::from_u128(*id)), *index))
         .collect();
     let mut tx = db.begin().await.unwrap();
-    let activated = logged(&mut tx, &entries, size).await.unwrap();
+    let activated = logged(&mut tx, &entries, size).await.unwrap().activated;
     tx.commit().await.unwrap();
     activated
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use domain::id::{BindingId, ControllerId, EntryId, KeyId, SystemId};
-use domain::registration::{Binding, Controller, Instruction, System};
+use domain::registration::{Binding, ConnectorKind, Controller, Instruction, System};
 use domain::right::{Channel, Right};
 use uuid::Uuid;
 
@@ -128,6 +128,25 @@ impl Directory {
     pub fn systems_of(&self, controller: ControllerId) -> Vec<&System> {
         let ids = self.by_controller.get(&controller).map_or(&[][..], Vec::as_slice);
         ids.iter().filter_map(|id| self.systems.get(id)).collect()
+    }
+
+    /// The system that a controller has its notices sent to; the first, if it registered several.
+    #[must_use]
+    pub fn notices_of(&self, controller: ControllerId) -> Option<SystemId> {
+        let systems = self.by_controller.get(&controller)?.iter();
+        let notices = systems.filter(|id| {
+            let system = self.systems.get(id);
+            system.is_some_and(|system| system.kind == ConnectorKind::Notices)
+        });
+        notices.min().copied()
+    }
+
+    /// Every controller that has a notices system, with it.
+    #[must_use]
+    pub fn notices(&self) -> Vec<(ControllerId, SystemId)> {
+        let controllers = self.by_controller.keys();
+        let notices = controllers.filter_map(|controller| Some((*controller, self.notices_of(*controller)?)));
+        notices.collect()
     }
 
     /// A controller's contact by its slug, sealed: staff are persons too.

@@ -10,11 +10,14 @@ use jiff::Timestamp;
 use platform::db::{Args, DbError, Row, Statement, Tx};
 use uuid::Uuid;
 
+use crate::leases::Freight;
+
 /// On SQLite the one writer holds everything anyway.
 const LOCK: Statement = Statement {
     name: "tasks_claim_lock",
     pg: "SELECT 1::int8 FROM lane JOIN UNNEST($1::uuid[], $2::uuid[]) AS wanted (system, controller) \
-         USING (system, controller) ORDER BY lane.system, lane.controller FOR UPDATE OF lane",
+         USING (system, controller) WHERE lane.freight = 'task' \
+         ORDER BY lane.system, lane.controller FOR UPDATE OF lane",
     lite: "SELECT 1 FROM json_each($1) LIMIT 0",
 };
 
@@ -50,22 +53,25 @@ const REST: Statement = Statement {
     pg: "UPDATE lane SET next_due = (SELECT MIN(due_at) FROM task \
          WHERE task.system = lane.system AND task.controller = lane.controller AND task.stage = 'due') \
          FROM UNNEST($1::uuid[], $2::uuid[]) AS wanted (system, controller) \
-         WHERE lane.system = wanted.system AND lane.controller = wanted.controller",
+         WHERE lane.system = wanted.system AND lane.controller = wanted.controller AND lane.freight = 'task'",
     lite: "UPDATE lane SET next_due = (SELECT MIN(due_at) FROM task \
            WHERE task.system = lane.system AND task.controller = lane.controller AND task.stage = 'due') \
            FROM json_each($1) AS wanted \
-           WHERE lane.system = unhex(wanted.value ->> 0) AND lane.controller = unhex(wanted.value ->> 1)",
+           WHERE lane.system = unhex(wanted.value ->> 0) AND lane.controller = unhex(wanted.value ->> 1) \
+           AND lane.freight = 'task'",
 };
 
 pub(super) const ALL: &[Statement] = &[LOCK, CLAIM, REST];
 
-/// How many tasks of a lane its system's owner has room for.
+/// How many tasks, or messages, of a lane its system's owner has room for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Room {
     /// The system.
     pub system: SystemId,
     /// The controller.
     pub controller: ControllerId,
+    /// Of what.
+    pub freight: Freight,
     /// The owner's fence.
     pub fence: Fence,
     /// At most so many.

@@ -1,7 +1,8 @@
 //! What attempts came to, written for many tasks at once.
 //!
 //! A result is believed only under the fence that its task was last claimed under: a former holder's write changes
-//! nothing. If a receipt came first, the task has moved on under no fence at all, and the result leaves it where it is;
+//! nothing. With the first 2xx begins the time after which an owner who stays silent is reminded: a quarter of what is
+//! left. If a receipt came first, the task has moved on under no fence at all, and the result leaves it where it is;
 //! only the first handing-over is still noted.
 
 use std::collections::HashMap;
@@ -18,6 +19,8 @@ const RECORD: Statement = Statement {
          held AS (SELECT task.id FROM task JOIN result ON result.id = task.id \
          ORDER BY task.id FOR UPDATE OF task) \
          UPDATE task SET dispatched_at = COALESCE(task.dispatched_at, result.delivered_at), \
+         remind_at = CASE WHEN task.dispatched_at IS NULL AND result.delivered_at < task.deadline_at \
+         THEN result.delivered_at + (task.deadline_at - result.delivered_at) / 4 ELSE task.remind_at END, \
          stage = CASE task.stage WHEN 'sending' THEN result.stage ELSE task.stage END, \
          park = CASE task.stage WHEN 'sending' THEN result.park ELSE task.park END, \
          due_at = CASE task.stage WHEN 'sending' THEN result.due_at ELSE task.due_at END, \
@@ -27,6 +30,8 @@ const RECORD: Statement = Statement {
          WHERE task.id = result.id AND (task.fence = result.fence OR task.fence IS NULL) \
          RETURNING task.id, task.request, task.controller, task.system, task.stage, task.dispatched_at",
     lite: "UPDATE task SET dispatched_at = COALESCE(task.dispatched_at, result.value ->> 7), \
+           remind_at = CASE WHEN task.dispatched_at IS NULL AND (result.value ->> 7) < task.deadline_at \
+           THEN (result.value ->> 7) + (task.deadline_at - (result.value ->> 7)) / 4 ELSE task.remind_at END, \
            stage = CASE task.stage WHEN 'sending' THEN result.value ->> 2 ELSE task.stage END, \
            park = CASE task.stage WHEN 'sending' THEN result.value ->> 3 ELSE task.park END, \
            due_at = CASE task.stage WHEN 'sending' THEN result.value ->> 4 ELSE task.due_at END, \

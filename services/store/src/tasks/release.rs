@@ -44,7 +44,7 @@ const STALE: Statement = Statement {
 pub(super) const ALL: &[Statement] = &[CLAIM, STALE];
 
 /// A task waits in its holder's memory for the holder's capacity at most for a few attempts; what takes longer is lost.
-const LOST_AFTER: Duration = Duration::from_mins(30);
+pub(crate) const LOST_AFTER: Duration = Duration::from_mins(30);
 
 /// Makes the tasks of a claim due again, if it was written after all; `claimed_at` is its instant.
 pub async fn claim(tx: &mut Tx, systems: &[SystemId], claimed_at: Timestamp) -> Result<Vec<TaskId>, DbError> {

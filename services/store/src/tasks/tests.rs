@@ -85,6 +85,7 @@ impl Fixture {
         let room = |(system, controller, fence, tasks): &(SystemId, ControllerId, i64, i64)| Room {
             system: *system,
             controller: *controller,
+            freight: leases::Freight::Tasks,
             fence: *fence,
             tasks: *tasks,
         };
