@@ -53,6 +53,9 @@ pub struct Deps {
     pub rng: SharedRng,
 }
 
+/// Every task's body holds it three times, and has 20 kB.
+pub(crate) const PUBLIC_URL_LENGTH_MAX: usize = 200;
+
 /// Why dispatch can't be put together. Each text is one line that says how to mend it.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
@@ -63,7 +66,10 @@ pub enum BuildError {
     #[error(transparent)]
     Egress(#[from] egress::BuildError),
     /// The public address is no address.
-    #[error("`public_url` must begin with http:// or https://; receipts are addressed to it")]
+    #[error(
+        "`public_url` must be http:// or https:// and a host, in at most {PUBLIC_URL_LENGTH_MAX} letters; receipts are \
+         addressed to it"
+    )]
     PublicUrl,
 }
 
@@ -235,7 +241,8 @@ fn deliverer(
 fn public_url(url: &str) -> Result<&str, BuildError> {
     let url = url.trim_end_matches('/');
     let host = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
-    host.filter(|host| !host.is_empty())
+    let plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\' | b'?' | b'#');
+    host.filter(|host| !host.is_empty() && url.len() <= PUBLIC_URL_LENGTH_MAX && host.bytes().all(plain))
         .map(|_| url)
         .ok_or(BuildError::PublicUrl)
 }

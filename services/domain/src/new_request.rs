@@ -8,7 +8,7 @@ use jiff::civil::Date;
 
 use crate::assurance::Assurance;
 use crate::id::{BindingId, ControllerId};
-use crate::person::{Personal, Relation, Subject};
+use crate::person::{Identity, Personal, Relation, Subject};
 use crate::right::{Channel, Right};
 use crate::word::vocabulary;
 
@@ -83,6 +83,13 @@ pub const DESCRIPTION_LENGTH_MAX: usize = 4_000;
 /// More identities than anybody has; it bounds the sealed blob and the work of every system.
 pub const IDENTITIES_MAX: usize = 50;
 
+/// What [`Details::whole_length`] may be, so that every request fits into the 20 kB of a task's body: the rest of it,
+/// ids, instants and addresses, takes less than 4 kB.
+pub const WHOLE_BYTES_MAX: usize = 16_000;
+
+/// What JSON has around an identity: `{"kind":"","value":"","verified":false},`.
+const IDENTITY_FRAME: usize = 41;
+
 /// Who is asking, and on what authority.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Requester {
@@ -101,6 +108,31 @@ pub enum Interaction {
     Month(Date),
     /// Between two days, both included.
     Between(Date, Date),
+}
+
+impl Details {
+    /// The bytes that JSON needs for what a task's body has to hold whole: name, identities and authority. Only the
+    /// description may be cut.
+    #[must_use]
+    pub fn whole_length(&self) -> usize {
+        let text = |text: &Option<Personal>| text.as_ref().map_or(0, |text| json_length(text.expose()));
+        let identity = |identity: &Identity| {
+            IDENTITY_FRAME + identity.kind.to_string().len() + json_length(identity.value.expose())
+        };
+        let identities: usize = self.subject.identities.iter().map(identity).sum();
+        text(&self.subject.name) + identities + text(&self.requester.authority)
+    }
+}
+
+/// The bytes that JSON needs for a text (RFC 8259 §7), without its quotes.
+#[must_use]
+pub fn json_length(text: &str) -> usize {
+    let length = |letter| match letter {
+        '"' | '\\' | '\n' | '\r' | '\t' | '\u{8}' | '\u{c}' => 2,
+        '\0'..='\u{1f}' => 6,
+        _ => letter.len_utf8(),
+    };
+    text.chars().map(length).sum()
 }
 
 impl Facts {

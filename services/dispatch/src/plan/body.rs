@@ -7,7 +7,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use domain::id::{ControllerId, InstructionId, RequestId, SystemId, TaskId};
-use domain::new_request::{Details, Interaction};
+use domain::new_request::{Details, Interaction, json_length};
 use domain::person::{Identity, IdentityKind, KnownKind, Personal, Proof, Relation};
 use domain::registration::System;
 use domain::right::{Channel, Right};
@@ -219,7 +219,7 @@ fn receipt(public_url: &str) -> Receipt<'_> {
 fn cut(text: &str, room: usize) -> &str {
     let mut used = 0;
     for (at, letter) in text.char_indices() {
-        used += written(letter);
+        used += json_length(letter.encode_utf8(&mut [0; 4]));
         if used > room {
             return &text[..at];
         }
@@ -227,25 +227,17 @@ fn cut(text: &str, room: usize) -> &str {
     text
 }
 
-/// How many bytes JSON needs for a letter (RFC 8259 §7, as `serde_json` writes it).
-fn written(letter: char) -> usize {
-    match letter {
-        '"' | '\\' | '\n' | '\r' | '\t' | '\u{8}' | '\u{c}' => 2,
-        '\0'..='\u{1f}' => 6,
-        _ => letter.len_utf8(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use domain::assurance::AssuranceLevel;
-    use domain::new_request::{Door, Requester as Asking};
+    use domain::new_request::{Door, IDENTITIES_MAX, Requester as Asking, WHOLE_BYTES_MAX};
     use domain::person::Subject as Person;
     use domain::request::StageName;
     use serde_json::{Value, json};
     use uuid::Uuid;
 
     use super::*;
+    use crate::service::PUBLIC_URL_LENGTH_MAX;
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(1_777_885_200 + second).unwrap()
@@ -307,17 +299,21 @@ mod tests {
         System::webhook(id, ControllerId::from_uuid(Uuid::from_u128(2)), "crm")
     }
 
-    fn rendered(details: &Details, system: &System) -> Result<Vec<u8>, TooLong> {
-        render(&Occasion {
+    fn occasion<'a>(request: &'a Shown, details: &'a Details, system: &'a System) -> Occasion<'a> {
+        Occasion {
             task: TaskId::from_uuid(Uuid::from_u128(4)),
-            request: &request(),
+            request,
             details,
             instruction: InstructionId::from_uuid(Uuid::from_u128(5)),
             system,
             public_url: "https://router.example",
             now: at(2),
             nonce: [0xff; 16],
-        })
+        }
+    }
+
+    fn rendered(details: &Details, system: &System) -> Result<Vec<u8>, TooLong> {
+        render(&occasion(&request(), details, system))
     }
 
     fn data(details: &Details, system: &System) -> Value {
@@ -378,8 +374,38 @@ mod tests {
         let data = data(&details(&long), &wanting);
         assert_eq!(data["description_cut"], json!(true));
         assert!(long.starts_with(data["description"].as_str().unwrap()));
+    }
 
+    #[test]
+    fn whatever_a_door_takes_fits() {
+        let wanting = System {
+            wants_description: true,
+            ..system()
+        };
         let mut many = details("please");
+        many.requester = Asking {
+            relation: Relation::ThirdParty,
+            authority: Some(Personal::new("\"\u{1f600}".repeat(500))),
+        };
+        let namespace = "n".repeat(40);
+        let one = Identity::parse(format!("external:{namespace}").parse().unwrap(), "x", Proof::Verified).unwrap();
+        many.subject.identities = vec![one; IDENTITIES_MAX];
+        let last = Identity::parse("external:x".parse().unwrap(), &"\\".repeat(256), Proof::Stated).unwrap();
+        while many.whole_length() < WHOLE_BYTES_MAX {
+            many.subject.identities.push(last.clone());
+        }
+        let words = "please".repeat(1_000);
+        many.description = Some(Personal::new(words));
+        let mut largest = request();
+        largest.product = Some("p".repeat(64));
+        largest.received_at = Timestamp::from_microsecond(1_777_885_200_123_456).unwrap();
+        let body = render(&Occasion {
+            public_url: &format!("https://{}", "u".repeat(PUBLIC_URL_LENGTH_MAX - 8)),
+            ..occasion(&largest, &many, &wanting)
+        });
+        // Beyond the limit by less than one identity, and there is still room.
+        assert!(body.is_ok_and(|body| body.len() <= BODY_MAX));
+
         let one = Identity::parse("external:x".parse().unwrap(), &"ي".repeat(256), Proof::Stated).unwrap();
         many.subject.identities = vec![one; 50];
         assert_eq!(rendered(&many, &wanting), Err(TooLong));

@@ -9,6 +9,7 @@ use domain::assurance::{Assurance, AssuranceLevel};
 use domain::id::ControllerId;
 use domain::new_request::{
     DESCRIPTION_LENGTH_MAX, Details, Door, Facts, IDENTITIES_MAX, Interaction, NewRequest, Requester, Target,
+    WHOLE_BYTES_MAX,
 };
 use domain::person::{Identity, IdentityError, Personal, Proof, Relation, Subject};
 use domain::right::{Channel, Right};
@@ -162,6 +163,10 @@ impl Posted {
                 description: faults.text("/description", self.description, DESCRIPTION_LENGTH_MAX),
             },
         };
+        if faults.0.is_empty() && request.details.whole_length() > WHOLE_BYTES_MAX {
+            let room = format!("with name and authority, must have at most {WHOLE_BYTES_MAX} bytes in JSON");
+            faults.add("/subject/identities", room);
+        }
         if faults.0.is_empty() {
             Ok(request)
         } else {

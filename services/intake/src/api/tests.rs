@@ -157,6 +157,13 @@ async fn what_is_wrong_is_pointed_at_without_its_value() {
             ),
             "/subject/identities",
         ),
+        (
+            with(
+                "/subject/identities",
+                json!(vec![json!({"kind": "external:crm", "value": "ي".repeat(256)}); 50]),
+            ),
+            "/subject/identities",
+        ),
         (with("/subject", json!({})), "/subject"),
         (with("/subject/name", json!("a\u{0}b")), "/subject/name"),
         (with("/subject/kind", json!("A Customer")), "/subject/kind"),
