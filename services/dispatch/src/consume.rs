@@ -2,10 +2,13 @@
 //!
 //! A batch that can't take effect now is tried again until it can; what is wrong with a single message is the taker's
 //! to see. No correctness rests on the offset: whatever comes twice is recognised by its ids.
+//!
+//! A bus that is away is waited for; one that is gone for good ends the service, so that whoever watches the process
+//! starts it anew.
 
 use std::time::Duration;
 
-use platform::bus::{Received, SharedBus, Subscription};
+use platform::bus::{BusError, Received, SharedBus, Subscription};
 use platform::lifecycle::{Stop, Woken};
 use platform::problem::chain;
 use proto::Group;
@@ -25,14 +28,9 @@ pub(crate) trait Taker {
     fn take_in(&self, received: &[Received]) -> impl Future<Output = Result<(), Self::Error>> + Send;
 }
 
-/// Reads until the stop.
-pub(crate) async fn run(
-    bus: SharedBus,
-    group: Group,
-    taker: impl Taker,
-    stop: Stop,
-) -> Result<(), std::convert::Infallible> {
-    let Some(mut subscription) = subscribe(&bus, group, &stop).await else {
+/// Reads until the stop, or until nothing can ever be read any more.
+pub(crate) async fn run(bus: SharedBus, group: Group, taker: impl Taker, stop: Stop) -> Result<(), BusError> {
+    let Some(mut subscription) = subscribe(&bus, group, &stop).await? else {
         return Ok(());
     };
     loop {
@@ -47,6 +45,7 @@ pub(crate) async fn run(
                 }
                 commit(&mut *subscription, group).await;
             }
+            Err(error) if error.is_final() => return Err(error),
             Err(error) => {
                 tracing::warn!(group = group.name(), error = %chain(&error), "the bus gives no messages");
                 stop.sleep(REST).await;
@@ -55,14 +54,15 @@ pub(crate) async fn run(
     }
 }
 
-async fn subscribe(bus: &SharedBus, group: Group, stop: &Stop) -> Option<Box<dyn Subscription>> {
+async fn subscribe(bus: &SharedBus, group: Group, stop: &Stop) -> Result<Option<Box<dyn Subscription>>, BusError> {
     loop {
         match bus.subscribe(group.name(), &group.topics()).await {
-            Ok(subscription) => return Some(subscription),
+            Ok(subscription) => return Ok(Some(subscription)),
+            Err(error) if error.is_final() => return Err(error),
             Err(error) => tracing::warn!(group = group.name(), error = %chain(&error), "the bus can't be joined"),
         }
         if stop.sleep(REST).await == Woken::Stopping {
-            return None;
+            return Ok(None);
         }
     }
 }
@@ -81,5 +81,40 @@ async fn take_in(taker: &impl Taker, received: &[Received], stop: &Stop) -> Woke
 async fn commit(subscription: &mut dyn Subscription, group: Group) {
     if let Err(error) = subscription.commit().await {
         tracing::warn!(group = group.name(), error = %chain(&error), "the bus did not take note of an offset");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use platform::bus;
+    use platform::clock::SystemClock;
+    use platform::lifecycle::{Ended, Lifecycle};
+
+    use super::*;
+
+    struct Forgetful;
+
+    impl Taker for Forgetful {
+        type Error = std::convert::Infallible;
+
+        async fn take_in(&self, _: &[Received]) -> Result<(), Self::Error> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_bus_that_is_gone_for_good_ends_the_service() {
+        let folder = tempfile::tempdir().unwrap();
+        let bus = bus::embedded(&folder.path().join("bus.db"), Arc::new(SystemClock))
+            .await
+            .unwrap();
+        let lifecycle = Lifecycle::new();
+        let stop = lifecycle.stop();
+        lifecycle.spawn("reader", run(Arc::clone(&bus), Group::Plan, Forgetful, stop));
+        bus.close().await;
+        let ended = tokio::time::timeout(Duration::from_secs(5), lifecycle.run_until_stopped()).await;
+        assert_eq!(ended.unwrap().unwrap(), Ended::Failed);
     }
 }

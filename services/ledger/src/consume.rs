@@ -51,7 +51,7 @@ enum Trouble {
 impl Consumer {
     /// Reads until the stop.
     pub(crate) async fn run(self, stop: Stop) -> Result<(), Fault> {
-        let Some(mut subscription) = self.subscribe(&stop).await else {
+        let Some(mut subscription) = self.subscribe(&stop).await? else {
             return Ok(());
         };
         while self.room(&stop).await? == Woken::Rested {
@@ -60,6 +60,7 @@ impl Consumer {
                 received = subscription.next(MESSAGES_MAX) => received,
             };
             match received {
+                Err(error) if error.is_final() => return Err(error.into()),
                 Err(error) => drop(rest(&stop, "the bus gives no entries", &error).await),
                 Ok(received) if self.take_in(&received, &stop).await? == Woken::Stopping => return Ok(()),
                 Ok(_) => {
@@ -72,11 +73,14 @@ impl Consumer {
         Ok(())
     }
 
-    async fn subscribe(&self, stop: &Stop) -> Option<Box<dyn Subscription>> {
+    async fn subscribe(&self, stop: &Stop) -> Result<Option<Box<dyn Subscription>>, Fault> {
         loop {
             match self.bus.subscribe(Group::Ledger.name(), &Group::Ledger.topics()).await {
-                Ok(subscription) => return Some(subscription),
-                Err(error) if rest(stop, "the bus can't be joined", &error).await == Woken::Stopping => return None,
+                Ok(subscription) => return Ok(Some(subscription)),
+                Err(error) if error.is_final() => return Err(error.into()),
+                Err(error) if rest(stop, "the bus can't be joined", &error).await == Woken::Stopping => {
+                    return Ok(None);
+                }
                 Err(_) => {}
             }
         }

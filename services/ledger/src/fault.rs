@@ -7,6 +7,7 @@ use evidence::merkle::grow::LoadError;
 use evidence::merkle::prove::ProveError;
 use evidence::note::NoteError;
 use keys::KeyError;
+use platform::bus::BusError;
 use platform::db::DbError;
 
 /// Why the log can't be appended to. Each text is one line that says what to do where somebody must.
@@ -18,6 +19,9 @@ pub enum Fault {
     /// The key store.
     #[error("the key store failed")]
     Keys(#[from] KeyError),
+    /// The bus is gone for good.
+    #[error("the bus gives no entries any more")]
+    Bus(#[from] BusError),
     /// The disk did not take a signed head: nothing may be published any more.
     #[error("the signed head can't be kept in {0} ({1}); make the disk sound, then start again")]
     Disk(PathBuf, #[source] io::Error),

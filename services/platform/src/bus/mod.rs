@@ -97,7 +97,8 @@ pub trait Bus: Send + Sync + fmt::Debug {
 #[async_trait]
 pub trait Subscription: Send {
     /// Waits for messages and returns at least one and at most `max`. Dropping the future loses nothing.
-    /// After an error the caller waits a little and asks again.
+    /// After an error the caller waits a little and asks again, unless it [is final](BusError::is_final); a member
+    /// that its group has shut out joins it anew by itself.
     async fn next(&mut self, max: usize) -> Result<Vec<Received>, BusError>;
 
     /// Says that everything returned by [`next`](Self::next) so far has taken effect in the caller's
@@ -137,6 +138,17 @@ pub enum BusError {
     /// `close` was called, or the task behind the bus has ended.
     #[error("the bus is closed")]
     Closed,
+}
+
+impl BusError {
+    /// Whether asking again is useless for as long as this process runs: it had better be started anew.
+    #[must_use]
+    pub fn is_final(&self) -> bool {
+        match self {
+            Self::Config(_) | Self::Closed => true,
+            Self::Unreachable(_) | Self::Refused(_) | Self::Database(_) => false,
+        }
+    }
 }
 
 /// A topic as a deployment wants it.
