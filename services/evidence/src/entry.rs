@@ -69,7 +69,7 @@ entry_types! {
     Matched = 2, "matched";
     /// A request changed in a way that no other entry implies.
     Stage = 3, "stage";
-    /// A clock started, stopped, was extended or ran out.
+    /// A clock started, paused, ran on or was extended.
     Clock = 4, "clock";
     /// The systems that a request must reach were fixed.
     Plan = 5, "plan";
@@ -221,14 +221,14 @@ impl Entry {
 }
 
 /// A word for machines, from a registration or a rule: a slug, a zone, an error class. It starts with a letter and
-/// has 1 to 64 of `A–Z a–z 0–9 _ . - / :`, so a person's words, numbers and addresses don't fit into it.
+/// has 1 to 64 of `A–Z a–z 0–9 _ . + - / :`, so a person's words, numbers and addresses don't fit into it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Word(String);
 
 /// A text that is not a [`Word`]; it is not repeated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a word of 1 to 64 letters, digits, `_.-/:` that starts with a letter was expected")]
+#[error("a word of 1 to 64 letters, digits, `_.+-/:` that starts with a letter was expected")]
 pub struct NotAWord;
 
 /// The longest word; IANA's longest zone name has 32 characters, our ids 31.
@@ -245,7 +245,7 @@ impl Word {
 impl std::str::FromStr for Word {
     type Err = NotAWord;
     fn from_str(text: &str) -> Result<Self, NotAWord> {
-        let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-/:".contains(&byte);
+        let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"_.+-/:".contains(&byte);
         let starts = text.bytes().next().is_some_and(|byte| byte.is_ascii_alphabetic());
         if starts && text.len() <= WORD_LENGTH_MAX && text.bytes().all(legal) {
             Ok(Self(text.to_owned()))
@@ -271,6 +271,46 @@ impl From<Word> for String {
 impl fmt::Display for Word {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(&self.0)
+    }
+}
+
+/// An edition of rules or tables, such as `2026.1` or `2026a`: a year of this century and up to twelve more of
+/// `a–z 0–9 . -`, which is no telephone number.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Edition(String);
+
+/// A text that is not an [`Edition`]; it is not repeated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("an edition such as 2026.1 was expected")]
+pub struct NotAnEdition;
+
+/// Room for a year and a date.
+const EDITION_LENGTH_MAX: usize = 16;
+
+impl std::str::FromStr for Edition {
+    type Err = NotAnEdition;
+    fn from_str(text: &str) -> Result<Self, NotAnEdition> {
+        let legal = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b".-".contains(&byte);
+        let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+        if digits == 4 && text.starts_with("20") && text.len() <= EDITION_LENGTH_MAX && text.bytes().all(legal) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(NotAnEdition)
+        }
+    }
+}
+
+impl TryFrom<String> for Edition {
+    type Error = NotAnEdition;
+    fn try_from(text: String) -> Result<Self, NotAnEdition> {
+        text.parse()
+    }
+}
+
+impl From<Edition> for String {
+    fn from(edition: Edition) -> Self {
+        edition.0
     }
 }
 

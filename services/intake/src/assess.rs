@@ -8,7 +8,7 @@
 use domain::id::ControllerId;
 use domain::new_request::{NewRequest, Target};
 use domain::person::Relation;
-use domain::regime::{ClockError, TermsError};
+use domain::regime::{Basis, ClockError, TermsError};
 use domain::registration::{Controller, Instruction};
 use domain::request::{Effect, Event, Gate, Stage, StageName};
 use jiff::Timestamp;
@@ -38,8 +38,7 @@ pub(crate) struct Assessed {
 /// What the due date was computed with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ClockBasis {
-    pub(crate) regime: String,
-    pub(crate) regime_version: String,
+    pub(crate) tables: Basis,
     pub(crate) zone: String,
 }
 
@@ -80,8 +79,7 @@ pub(crate) fn assess(directory: &Directory, request: &NewRequest) -> Result<Asse
         reason,
         instruction: matched.then(|| directory.instruction_or_default(controller.id, right)),
         clock: ClockBasis {
-            regime: terms.regime.id().to_owned(),
-            regime_version: terms.regime.version().to_owned(),
+            tables: terms.regime.basis(),
             zone: controller.zone.clone(),
         },
         due_at: due.at,

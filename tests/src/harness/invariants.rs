@@ -258,10 +258,10 @@ fn receipts_count(inside: &Inside, outside: &Outside<'_>, found: &mut Found) {
     found.tell("receipts", inside.receipts.len());
 }
 
-/// I11, I2: each request has one intake, one plan and one closure in the log, and the log knows no other request.
+/// I11, I2: each request has one intake, one clock, one plan and one closure in the log, and the log knows no other request.
 fn closed_is_closed(inside: &Inside, found: &mut Found) {
     for request in inside.requests.keys() {
-        for kind in [EntryType::Intake, EntryType::Plan, EntryType::Closure] {
+        for kind in [EntryType::Intake, EntryType::Clock, EntryType::Plan, EntryType::Closure] {
             let count = inside.about.get(&(*request, kind.byte())).copied().unwrap_or_default();
             found.hold(count == 1, || {
                 format!("I11: {request} has {count} entries of {}", kind.as_str())

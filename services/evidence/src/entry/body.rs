@@ -9,6 +9,7 @@ use domain::assurance::AssuranceLevel;
 use domain::id::{AttemptId, ControllerId, EntryId, InstructionId, KeyId, ReceiptId, SystemId, TaskId, UserId};
 use domain::person::IdentityKind;
 use domain::receipt::{EvidenceLevel, Signer};
+use domain::regime::{ExtendReason, PauseReason};
 use domain::registration::{ConnectorKind, InstructionMode, SystemOwner};
 use domain::request::{Answer, Closing, StageName};
 use domain::right::{Channel, Right};
@@ -16,7 +17,7 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
-use super::{EntryType, Word};
+use super::{Edition, EntryType, Word};
 use crate::digest::ContentDigest;
 use crate::jwk::Jwk;
 use crate::merkle::Hash;
@@ -143,20 +144,46 @@ pub struct Stage {
     pub reason: Option<Word>,
 }
 
-/// A clock started, stopped, was extended or ran out.
+/// Something happened to a request's clock, and when its answer is due since: with the registration, an auditor
+/// recomputes that date from these facts. A closure ends the clock, and is not told twice.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Clock {
     /// What happened to it.
-    pub event: Word,
+    pub event: ClockChange,
     /// The instant that days are counted from.
     pub start: Timestamp,
+    /// When the answer is due, as of this event.
+    pub due_at: Timestamp,
     /// The zone in which its days end.
     pub zone: Word,
     /// The regime that says how many.
     pub regime: Word,
     /// Which edition of that regime.
-    pub regime_version: u32,
+    pub regime_version: Edition,
+    /// Which edition of the tables of free days.
+    pub calendar_version: Edition,
+    /// Which edition of the time zone database; `null` where the build doesn't say.
+    pub tzdb_version: Option<Edition>,
+}
+
+/// What can happen to a clock that runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClockChange {
+    /// The request was received.
+    Start,
+    /// It stands still.
+    Pause(PauseReason),
+    /// It runs again.
+    Resume,
+    /// More time is taken.
+    Extend {
+        /// Why, as the person was told.
+        reason: ExtendReason,
+        /// When the person was told.
+        notice_sent_at: Timestamp,
+    },
 }
 
 /// The systems that a request must reach, fixed before any answer is known.

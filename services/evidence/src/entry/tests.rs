@@ -5,9 +5,9 @@ use domain::right::{Channel, Right};
 use uuid::Uuid;
 
 use super::body::{
-    AuditorQuery, Clock, ClosedSystem, Closure, DailySummary, Dispatch, IdentityMark, Instruction, Intake, KeyChange,
-    KeyEvent, LastWord, Matched, Plan, PlannedSystem, Receipt, RegisteredSystem, RegistrySnapshot, Shred, Stage,
-    Statement, StatementKind,
+    AuditorQuery, Clock, ClockChange, ClosedSystem, Closure, DailySummary, Dispatch, IdentityMark, Instruction, Intake,
+    KeyChange, KeyEvent, LastWord, Matched, Plan, PlannedSystem, Receipt, RegisteredSystem, RegistrySnapshot, Shred,
+    Stage, Statement, StatementKind,
 };
 use super::*;
 use crate::digest::ContentDigest;
@@ -19,6 +19,10 @@ fn id(number: u128) -> Uuid {
 }
 
 fn word(text: &str) -> Word {
+    text.parse().unwrap()
+}
+
+fn edition(text: &str) -> Edition {
     text.parse().unwrap()
 }
 
@@ -74,13 +78,16 @@ fn matching() -> Vec<Body> {
         version: 2,
         reason: Some(word("binding")),
     };
-    let (event, zone, regime) = (word("started"), word("Asia/Hebron"), word("gdpr"));
+    let (zone, regime) = (word("Asia/Hebron"), word("gdpr"));
     let clock = Clock {
-        event,
+        event: ClockChange::Pause(domain::regime::PauseReason::Identity),
         start: at(),
+        due_at: at(),
         zone,
         regime,
-        regime_version: 1,
+        regime_version: edition("2026.1"),
+        calendar_version: edition("2026.2"),
+        tzdb_version: Some(edition("2026a")),
     };
     vec![intake.into(), matched.into(), stage.into(), clock.into()]
 }
@@ -231,7 +238,7 @@ fn an_entry_is_written_as_it_always_was() {
     let digest = crate::digest::ContentDigest::of(text.as_bytes());
     assert_eq!(
         digest.to_string(),
-        "sha-256=:58x6GVWzCjqGmbwvEQ6D1NQs95uWqaexxJXshKsHaiA=:",
+        "sha-256=:4gZY+QJQXYq8NS1wdalqDsBWPmBLKhIJBdd5a1Lwi+4=:",
         "{text}"
     );
 }
@@ -286,8 +293,28 @@ fn words_have_no_room_for_a_person() {
     for machine in [
         "smart-reply",
         "America/Argentina/ComodRivadavia",
+        "Etc/GMT+5",
         "rcpt_00000000000000000000000004",
     ] {
         assert_eq!(machine.parse::<Word>().unwrap().as_str(), machine);
+    }
+}
+
+#[test]
+fn an_edition_has_no_room_for_a_number() {
+    for edition in ["2026", "2026.1", "2026b", "2026-05-04"] {
+        assert_eq!(String::from(edition.parse::<Edition>().unwrap()), edition);
+    }
+    for other in [
+        "",
+        "1",
+        "970591234567",
+        "2059123456",
+        "2026.1234567890123",
+        "v2026",
+        "20é6",
+        "2026 1",
+    ] {
+        assert_eq!(other.parse::<Edition>(), Err(NotAnEdition), "{other}");
     }
 }

@@ -206,8 +206,8 @@ fn row(candidate: &Candidate, keys: &RequestKeys) -> NewRow {
         assurance: facts.assurance.clone(),
         jurisdiction: facts.jurisdiction.clone(),
         locale: facts.locale.clone(),
-        regime: assessed.clock.regime.clone(),
-        regime_version: assessed.clock.regime_version.clone(),
+        regime: assessed.clock.tables.regime.to_owned(),
+        regime_version: assessed.clock.tables.regime_version.to_owned(),
         zone: assessed.clock.zone.clone(),
         received_at: facts.received_at,
         due_at: assessed.due_at,
@@ -222,7 +222,7 @@ fn row(candidate: &Candidate, keys: &RequestKeys) -> NewRow {
 /// and their messages, the other messages.
 async fn write(tx: &mut Tx, sealed: &Sealed, which: Range<usize>) -> Result<Vec<Placed>, DbError> {
     let placed = requests::accept(tx, &sealed.rows[which.clone()], sealed.now).await?;
-    let mut new_entries = Vec::with_capacity(2 * placed.len());
+    let mut new_entries = Vec::with_capacity(3 * placed.len());
     let mut messages = Vec::with_capacity(2 * placed.len());
     for (placed, telling) in placed.iter().zip(&sealed.tellings[which]) {
         if let Placed::New { intake_seq } = placed {

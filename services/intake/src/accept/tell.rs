@@ -6,7 +6,7 @@
 use domain::id::{ControllerId, EntryId, MessageId, RequestId};
 use domain::person::Identity;
 use domain::request::{Effect, StageName};
-use evidence::entry::body::{IdentityMark, Intake, Stage};
+use evidence::entry::body::{Clock, ClockChange, IdentityMark, Intake, Stage};
 use evidence::entry::{Body, Entry};
 use jiff::Timestamp;
 use keys::DataKey;
@@ -27,6 +27,7 @@ pub(super) const ASSESSED: i64 = ACCEPTED + 1;
 #[derive(Debug)]
 pub(super) struct Telling {
     intake: Intake,
+    clock: Clock,
     /// Whose entries they are, and when.
     about: About,
     stage: Option<Stage>,
@@ -59,6 +60,7 @@ impl Telling {
         });
         Self {
             intake: intake(candidate, evidence),
+            clock: clock(candidate),
             about,
             stage: effects.contains(&Effect::LogStage).then(|| stage(candidate)),
             messages,
@@ -71,8 +73,8 @@ impl Telling {
             intake_seq: intake_seq.unsigned_abs(),
             ..self.intake.clone()
         };
-        let bodies = [Some(Body::from(intake)), self.stage.clone().map(Body::from)];
-        let numbered = bodies.into_iter().flatten().zip(0..);
+        let always = [Body::from(intake), Body::from(self.clock.clone())];
+        let numbered = always.into_iter().chain(self.stage.clone().map(Body::from)).zip(0..);
         numbered.map(|(body, place)| self.about.entry(body, place)).collect()
     }
 }
@@ -134,7 +136,7 @@ impl About {
             mode: instruction.mode,
             received_at: facts.received_at,
             due_at: assessed.due_at,
-            regime: assessed.clock.regime.clone(),
+            regime: assessed.clock.tables.regime.to_owned(),
         };
         Some(published.envelope())
     }
@@ -159,6 +161,21 @@ fn intake(candidate: &Candidate, evidence: &DataKey) -> Intake {
     }
 }
 
+/// The clock runs from the moment at which the person asked, whatever the request waits for.
+fn clock(candidate: &Candidate) -> Clock {
+    let (assessed, tables) = (&candidate.assessed, candidate.assessed.clock.tables);
+    Clock {
+        event: ClockChange::Start,
+        start: candidate.facts.received_at,
+        due_at: assessed.due_at,
+        zone: assessed.clock.zone.parse().expect("the names of zones are words"),
+        regime: tables.regime.parse().expect("the names of laws are words"),
+        regime_version: tables.regime_version.parse().expect("laws have editions"),
+        calendar_version: tables.calendar_version.parse().expect("tables have editions"),
+        tzdb_version: tables.tzdb_version.parse().ok(),
+    }
+}
+
 fn stage(candidate: &Candidate) -> Stage {
     Stage {
         from: StageName::Accepted,
@@ -168,5 +185,31 @@ fn stage(candidate: &Candidate) -> Stage {
             .assessed
             .reason
             .map(|reason| reason.parse().expect("reasons are words")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::regime::{OwnDays, Place, Regime};
+    use evidence::entry::{Edition, Word};
+
+    /// What [`super::clock`] takes for granted, of every name that a registration may hold.
+    #[test]
+    fn whatever_a_clock_is_told_with_can_be_written() {
+        for law in Regime::all().map(Regime::basis) {
+            law.regime.parse::<Word>().unwrap();
+            for edition in [law.regime_version, law.calendar_version, law.tzdb_version] {
+                edition.parse::<Edition>().unwrap();
+            }
+        }
+        let zones: Vec<_> = jiff::tz::TimeZoneDatabase::bundled()
+            .available()
+            .map(|zone| zone.to_string())
+            .collect();
+        assert!(zones.len() > 400);
+        for zone in zones {
+            assert!(Place::new(&zone, "PS", &OwnDays::default()).is_ok(), "{zone}");
+            zone.parse::<Word>().unwrap();
+        }
     }
 }

@@ -3,7 +3,9 @@ use std::collections::HashSet;
 use domain::assurance::{Assurance, AssuranceLevel};
 use domain::new_request::{Details, Door, Facts, NewRequest, Requester, Target};
 use domain::person::{Identity, Personal, Proof, Relation, Subject};
+use domain::regime::Regime;
 use domain::right::{Channel, Right};
+use evidence::entry::body::ClockChange;
 use futures_util::future::join_all;
 use platform::clock::Clock as _;
 use platform::db::{Args, Statement};
@@ -119,8 +121,8 @@ async fn one_bad_among_a_hundred_harms_nobody_else() {
             99
         );
         assert_eq!(house.number("SELECT last FROM intake_counter").await, 99);
-        assert_eq!(house.number("SELECT COUNT(*) FROM entry").await, 2 * 99);
-        assert_eq!(house.number("SELECT COUNT(*) FROM outbox").await, 4 * 99);
+        assert_eq!(house.number("SELECT COUNT(*) FROM entry").await, 3 * 99);
+        assert_eq!(house.number("SELECT COUNT(*) FROM outbox").await, 5 * 99);
     })
     .await;
 }
@@ -153,7 +155,7 @@ async fn two_processes_with_the_same_keys_in_reverse_order_agree() {
         }
         assert_eq!(house.number("SELECT COUNT(*) FROM request").await, 2_000);
         assert_eq!(house.number("SELECT last FROM intake_counter").await, 2_000);
-        assert_eq!(house.number("SELECT COUNT(*) FROM entry").await, 4_000);
+        assert_eq!(house.number("SELECT COUNT(*) FROM entry").await, 6_000);
         if house.is_postgres() {
             // A backend tells its statistics when it ends.
             second.db().close().await;
@@ -205,7 +207,7 @@ async fn a_commit_whose_answer_was_lost_is_sent_again_as_it_is() {
     house.doors.accepting.accept(lost).await.unwrap();
     let told = house.doors.accepting.accept(again).await.unwrap();
     assert_eq!((told.how, told.answer), (How::New, answer), "it is its own");
-    assert_eq!(house.number("SELECT COUNT(*) FROM entry").await, 2);
+    assert_eq!(house.number("SELECT COUNT(*) FROM entry").await, 3);
 }
 
 #[tokio::test]
@@ -271,6 +273,7 @@ async fn a_ready_request_is_logged_and_published() {
         [
             "dsr.ledger.v1",
             "dsr.ledger.v1",
+            "dsr.ledger.v1",
             "dsr.events.v1",
             "dsr.requests.deletion.v1"
         ]
@@ -295,7 +298,20 @@ async fn a_ready_request_is_logged_and_published() {
         .unwrap();
     let mark = keys[&accepted.request].identity_hmac("phone", "+970591234567");
     assert_eq!(intake.identities[0].hmac, mark);
-    let evidence::entry::Body::Stage(stage) = entry(1).body else {
+    let evidence::entry::Body::Clock(clock) = entry(1).body else {
+        panic!("then the start of its clock")
+    };
+    assert_eq!(
+        (clock.event, clock.start.as_microsecond(), clock.due_at.as_microsecond()),
+        (
+            ClockChange::Start,
+            house.number("SELECT received_at FROM request").await,
+            house.number("SELECT due_at FROM request").await
+        )
+    );
+    let law = Regime::of_version(clock.regime.as_str(), &String::from(clock.regime_version));
+    assert!(law.is_ok(), "the law and its edition are told");
+    let evidence::entry::Body::Stage(stage) = entry(2).body else {
         panic!("then its stage")
     };
     assert_eq!(
@@ -303,12 +319,12 @@ async fn a_ready_request_is_logged_and_published() {
         ("accepted", "ready", 2)
     );
 
-    let event = LifecycleEvent::decode(&told[2].2).unwrap();
+    let event = LifecycleEvent::decode(&told[3].2).unwrap();
     assert_eq!(
         event.happened,
         Happened::StageChanged(domain::request::StageName::Ready)
     );
-    let published = RequestPublished::decode(&told[3].2).unwrap();
+    let published = RequestPublished::decode(&told[4].2).unwrap();
     assert_eq!(
         (published.request, published.controller),
         (accepted.request, controller(SWEETS))
