@@ -88,6 +88,19 @@ fn sigterm_ends_up_well_while_an_answer_is_awaited() {
     });
 }
 
+/// Two of them would each hold the folder's log, and neither would hear the other's messages.
+#[test]
+fn a_folder_has_one_process() {
+    run(async {
+        let router = Router::start_processes(Place::embedded()).await;
+        for service in ["up", "dispatch"] {
+            let line = refused(router.place(), &[service], 2).await;
+            assert!(line.contains("in use by another process"), "{line}");
+        }
+        ends_well(router.processes(), Service::Up);
+    });
+}
+
 fn ends_well(processes: &Processes, service: Service) {
     // The time is checked by `terminate`.
     let (code, took) = processes.terminate(service);

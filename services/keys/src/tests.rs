@@ -49,6 +49,28 @@ async fn what_one_process_seals_another_opens() {
     .await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn processes_that_make_one_file_at_once_agree() {
+    let folder = tempfile::tempdir().unwrap();
+    for round in 0..10 {
+        let url = format!("sqlite:{}", folder.path().join(format!("{round}.db")).display());
+        let makers = (0..4).map(|_| {
+            let url = url.clone();
+            tokio::spawn(async move {
+                let options = platform::db::DbOptions {
+                    max_connections: 1,
+                    application: "test",
+                };
+                let db = platform::db::connect(&url, &options).await.unwrap();
+                db.migrate(&MIGRATIONS).await
+            })
+        });
+        for maker in makers.collect::<Vec<_>>() {
+            maker.await.unwrap().unwrap();
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_request_has_one_pair_of_keys_for_ever() {
     on_each_engine(async |fixture| {

@@ -215,13 +215,17 @@ pub fn answer(problem: &Problem, cause: &dyn Error) -> HttpResponse {
     problem.response()
 }
 
-/// An error and its sources in one line, for a log.
+/// An error and its sources in one line. Many libraries repeat their source in their own words: what was said is not
+/// said again.
 #[must_use]
 pub fn chain(error: &dyn Error) -> String {
     let mut line = error.to_string();
     let mut source = error.source();
     while let Some(next) = source {
-        write!(line, ": {next}").expect("writing into a string never fails");
+        let words = next.to_string();
+        if !line.contains(&words) {
+            write!(line, ": {words}").expect("writing into a string never fails");
+        }
         source = next.source();
     }
     line
@@ -336,6 +340,20 @@ mod tests {
             (pointer, detail),
             "{body}"
         );
+    }
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("the door is shut ({0})")]
+    struct Shut(#[source] std::io::Error);
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("nobody came in")]
+    struct Nobody(#[source] Shut);
+
+    #[test]
+    fn a_chain_says_each_thing_once() {
+        let error = Nobody(Shut(std::io::Error::other("it rains")));
+        assert_eq!(chain(&error), "nobody came in: the door is shut (it rains)");
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! by releases that overlap, so they are only checked, and `quittance migrate` brings them up to date when somebody
 //! decides so.
 
+use std::fs::{File, TryLockError};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -79,6 +80,26 @@ impl Deployment {
             settings,
             clock: Arc::new(SystemClock),
             rng: Arc::new(SystemRng::new()),
+        }
+    }
+
+    /// Takes the folder for this process alone, as long as what is returned lives; a cluster has no folder to take.
+    /// Two processes on one folder would both hold its log, and neither would hear what the other puts on the bus.
+    pub fn claim(&self) -> Result<Option<File>, Failure> {
+        let settings = &self.settings;
+        if settings.databases.is_some() && settings.kafka.is_some() {
+            return Ok(None);
+        }
+        make_folder(&settings.data)?;
+        let (folder, path) = (settings.data.display(), settings.data.join("lock"));
+        let unusable = |error| Failure::usage(format!("the folder {folder} can't be locked ({error}); correct `data`"));
+        let lock = File::options().create(true).append(true).open(path).map_err(unusable)?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Some(lock)),
+            Err(TryLockError::WouldBlock) => Err(Failure::usage(format!(
+                "the folder {folder} is in use by another process; stop that one, or choose another folder as `data`"
+            ))),
+            Err(TryLockError::Error(error)) => Err(unusable(error)),
         }
     }
 

@@ -6,6 +6,7 @@
 
 use std::fmt::Display;
 use std::io::{self, IsTerminal as _, Write as _};
+use std::path::Path;
 
 use comfy_table::presets::NOTHING;
 use comfy_table::{ContentArrangement, Table};
@@ -96,7 +97,7 @@ impl Output {
                 let members = headings
                     .iter()
                     .zip(row)
-                    .map(|(key, value)| ((*key).to_owned(), Value::from(value.as_str())));
+                    .map(|(key, value)| (key.replace(' ', "_"), Value::from(value.as_str())));
                 line(Value::Object(members.collect()));
             }
             return;
@@ -162,7 +163,36 @@ impl Progress {
     }
 }
 
+/// A path as a shell takes it for one word.
+#[must_use]
+pub fn shell_word(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || "/._-+=:,@%".contains(letter);
+    if !text.is_empty() && text.chars().all(plain) {
+        text
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
+}
+
 /// A reader that went away (`| head`) is no failure of ours.
 fn line(words: impl Display) {
     let _ = writeln!(io::stdout().lock(), "{words}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shell_takes_a_path_for_one_word() {
+        for (path, word) in [
+            ("/tmp/a-b/1.json", "/tmp/a-b/1.json"),
+            ("./a b", "'./a b'"),
+            ("it's", r"'it'\''s'"),
+            ("$HOME;x", "'$HOME;x'"),
+        ] {
+            assert_eq!(shell_word(Path::new(path)), word);
+        }
+    }
 }

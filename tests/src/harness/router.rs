@@ -142,6 +142,11 @@ impl Router {
         &self.running
     }
 
+    /// Where it runs.
+    pub fn place(&self) -> &Place {
+        &self.running.place
+    }
+
     /// Its processes.
     ///
     /// # Panics

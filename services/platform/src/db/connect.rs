@@ -16,6 +16,10 @@ const LITE_BUSY: Duration = Duration::from_secs(10);
 /// Longer than a failover's connection storm, shorter than a caller's patience: then it is 503.
 const ACQUIRE: Duration = Duration::from_secs(5);
 
+/// Turning a file to WAL takes milliseconds, unless the disk is very slow.
+const BUSY_TRIES: u32 = 250;
+const BUSY_PAUSE: Duration = Duration::from_millis(20);
+
 /// How many connections, and what they call themselves.
 #[derive(Debug, Clone)]
 pub struct DbOptions {
@@ -60,7 +64,26 @@ async fn lite(path: &str) -> Result<Lite, DbError> {
         .max_connections(LITE_READERS)
         .acquire_timeout(ACQUIRE);
     Ok(Lite {
-        write: write.connect_with(options.clone()).await?,
+        write: first(write, &options).await?,
         read: read.connect_with(options.read_only(true)).await?,
     })
+}
+
+/// Whoever makes a file turns it to WAL, and a process that opens it in that moment is refused at once instead of
+/// waiting like for every other lock.
+async fn first(pool: SqlitePoolOptions, options: &SqliteConnectOptions) -> Result<sqlx::SqlitePool, sqlx::Error> {
+    for _ in 0..BUSY_TRIES {
+        match pool.clone().connect_with(options.clone()).await {
+            Err(error) if is_busy(&error) => tokio::time::sleep(BUSY_PAUSE).await,
+            outcome => return outcome,
+        }
+    }
+    pool.connect_with(options.clone()).await
+}
+
+/// `SQLITE_BUSY` and its extended codes.
+fn is_busy(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    code.and_then(|code| code.parse::<u32>().ok())
+        .is_some_and(|code| code & 0xff == 5)
 }

@@ -50,9 +50,22 @@ impl Db {
     pub async fn migrate(&self, migrations: &Migrations) -> Result<(), SchemaError> {
         match self {
             Self::Pg(pool) => migrations.pg.run(pool).await?,
-            Self::Lite(lite) => migrations.lite.run(&lite.write).await?,
+            Self::Lite(_) => self.migrate_file(migrations.lite).await?,
         }
         Ok(())
+    }
+
+    /// A file has no lock for the whole history, so another process may take a step between our look and our step:
+    /// ours is undone then, and we look again. That happens once a step at the most.
+    async fn migrate_file(&self, history: &Migrator) -> Result<(), MigrateError> {
+        let Self::Lite(lite) = self else { return Ok(()) };
+        let mut tries = history.iter().count();
+        loop {
+            match history.run(&lite.write).await {
+                Err(MigrateError::Execute(_) | MigrateError::ExecuteMigration(..)) if tries > 0 => tries -= 1,
+                outcome => return outcome,
+            }
+        }
     }
 
     /// Refuses a database whose history is not exactly this program's.

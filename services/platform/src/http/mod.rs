@@ -8,7 +8,7 @@
 //! alone listens to signals.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -61,6 +61,22 @@ pub struct Http {
     pub workers: Option<usize>,
     /// The largest body that is read, in bytes.
     pub body_max_bytes: usize,
+    /// A socket that is bound to `listen` already; no configuration says it.
+    #[serde(skip)]
+    pub bound: Option<Arc<TcpListener>>,
+}
+
+impl Http {
+    /// On a free port of this machine that nobody else can take any more: for addresses that have to be known before
+    /// the service is built.
+    pub fn on_free_port() -> io::Result<Self> {
+        let bound = TcpListener::bind("127.0.0.1:0")?;
+        Ok(Self {
+            listen: bound.local_addr()?,
+            bound: Some(Arc::new(bound)),
+            ..Self::default()
+        })
+    }
 }
 
 impl Default for Http {
@@ -70,6 +86,7 @@ impl Default for Http {
             workers: None,
             // Channels send batches of up to 3 MB.
             body_max_bytes: 4 * 1024 * 1024,
+            bound: None,
         }
     }
 }
@@ -107,7 +124,11 @@ impl Server {
             Some(workers) => server.workers(workers),
             None => server,
         };
-        let server = server.bind(config.listen).map_err(|source| BindError {
+        let server = match &config.bound {
+            Some(bound) => bound.try_clone().and_then(|bound| server.listen(bound)),
+            None => server.bind(config.listen),
+        };
+        let server = server.map_err(|source| BindError {
             listen: config.listen,
             source,
         })?;
@@ -202,6 +223,7 @@ mod tests {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             workers: Some(1),
             body_max_bytes: 16,
+            ..Http::default()
         }
     }
 

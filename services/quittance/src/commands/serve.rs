@@ -30,7 +30,9 @@ pub struct Service {}
 pub async fn run(roles: Roles, settings: Settings, output: Output) -> Result<(), Failure> {
     let _guard = telemetry::init(&settings.telemetry, name(roles)).map_err(Failure::usage)?;
     let lifecycle = Lifecycle::new();
-    let router = Router::start(Deployment::new(settings), roles, &lifecycle).await?;
+    let deployment = Deployment::new(settings);
+    let _claim = deployment.claim()?;
+    let router = Router::start(deployment, roles, &lifecycle).await?;
     for (service, addr) in addresses(&router) {
         output.tell(
             format_args!("{service:<9} http://{addr}"),

@@ -1,8 +1,6 @@
 //! Where the demonstration takes place: a folder, its keys, free addresses and fresh secrets.
 
-use std::fs;
-use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -34,25 +32,26 @@ pub(super) struct Ground {
     /// Opens the bot's door.
     pub bot_secret: Secret,
     temporary: Option<PathBuf>,
+    _claim: Option<File>,
 }
 
 impl Ground {
     /// Lays it in a folder that stays, or in one that doesn't.
     pub(super) fn lay(data: Option<&Path>, rng: SharedRng) -> Result<Self, Failure> {
         let folder = data.map_or_else(|| temporary(&rng), Path::to_owned);
-        fs::create_dir_all(&folder)
-            .map_err(|error| Failure::usage(format!("the folder {} can't be made ({error})", folder.display())))?;
         let secret = || random_token(&*rng);
         let (app_secret, bot_secret) = (secret(), secret());
         let settings = settings(&folder, &app_secret, &bot_secret, secret())?;
-        make_keys(&settings, &rng)?;
         let deployment = Deployment {
             settings,
             clock: Arc::new(SystemClock),
             rng,
         };
+        let claim = deployment.claim()?;
+        make_keys(&deployment.settings, &deployment.rng)?;
         Ok(Self {
             deployment,
+            _claim: claim,
             app_secret,
             bot_secret,
             temporary: data.is_none().then_some(folder),
@@ -76,13 +75,11 @@ fn temporary(rng: &SharedRng) -> PathBuf {
 }
 
 fn settings(folder: &Path, app: &Secret, bot: &Secret, verify_token: Secret) -> Result<Settings, Failure> {
-    let [intake, dispatch, ledger] =
-        free_addresses().map_err(|error| Failure::no(format!("no free port ({error})")))?;
     let mut settings = Settings {
         data: folder.to_owned(),
         ..Settings::default()
     };
-    settings.intake.http = http(intake);
+    settings.intake.http = http()?;
     let app = intake::App {
         secret: app.clone(),
         previous_secret: None,
@@ -94,30 +91,20 @@ fn settings(folder: &Path, app: &Secret, bot: &Secret, verify_token: Secret) -> 
         previous_secret: None,
     };
     settings.intake.telegram.insert(BOT.to_owned(), bot);
-    settings.dispatch.http = http(dispatch);
+    settings.dispatch.http = http()?;
     settings.dispatch.egress.trusted = vec!["127.0.0.1".parse().map_err(Failure::no)?];
-    settings.ledger.http = http(ledger);
+    settings.ledger.http = http()?;
     ORIGIN.clone_into(&mut settings.ledger.origin);
     Ok(settings)
 }
 
-/// Addresses must be known before anything is bound, because they are part of what is signed.
-fn free_addresses() -> io::Result<[SocketAddr; 3]> {
-    let listeners = [
-        TcpListener::bind("127.0.0.1:0")?,
-        TcpListener::bind("127.0.0.1:0")?,
-        TcpListener::bind("127.0.0.1:0")?,
-    ];
-    let [intake, dispatch, ledger] = &listeners;
-    Ok([intake.local_addr()?, dispatch.local_addr()?, ledger.local_addr()?])
-}
-
-fn http(listen: SocketAddr) -> Http {
-    Http {
-        listen,
+/// Bound from here on, because the addresses are part of what is signed and must stay ours until a service has them.
+fn http() -> Result<Http, Failure> {
+    let bound = Http::on_free_port().map_err(|error| Failure::no(format!("no free port ({error})")))?;
+    Ok(Http {
         workers: Some(1),
-        ..Http::default()
-    }
+        ..bound
+    })
 }
 
 fn make_keys(settings: &Settings, rng: &SharedRng) -> Result<(), Failure> {

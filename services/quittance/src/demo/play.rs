@@ -25,7 +25,7 @@ use super::script::{self, Scene};
 use crate::commands::apply;
 use crate::commands::token::{self, Add, RoleName, auditor};
 use crate::failure::Failure;
-use crate::output::{Output, Tone};
+use crate::output::{Output, Tone, shell_word};
 use crate::router::{Roles, Router};
 
 /// Registrations are logged within a second; a slow disk may take longer.
@@ -253,7 +253,7 @@ impl Stage {
             "Where to look next:\n  a person's status page   {status}\n  the log's signed head    curl {ledger}/log/checkpoint\n  \
              what an auditor sees     curl -H 'Authorization: Bearer {}' {audit}\n  the evidence             quittance verify {}",
             token.expose(),
-            folder.display()
+            shell_word(folder)
         );
         output.tell(words, &facts);
     }
