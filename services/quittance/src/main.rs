@@ -4,10 +4,16 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser as _;
+use mimalloc::MiMalloc;
 use quittance::cli::Cli;
 use quittance::failure::Failure;
 use quittance::output::Output;
 use tokio::runtime::Builder;
+
+/// Batches of rows and answers are many short-lived pieces that another thread frees: with the system's allocator that
+/// was an eighth of the processors' work.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// A Kafka client whose brokers are gone never finishes leaving its group; everything of ours has ended by then.
 const LEAVING: Duration = Duration::from_secs(1);

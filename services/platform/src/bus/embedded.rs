@@ -36,6 +36,9 @@ const READERS: u32 = 4;
 /// How long a statement waits for a backup tool that holds the file.
 const BUSY: Duration = Duration::from_secs(5);
 
+/// Rows that SQLite's thread hands over before it waits for their reader, which costs two thread hops.
+const ROWS: usize = 1_024;
+
 /// Calls that may wait for the writer; more than one transaction takes, so that it never waits for callers.
 const INBOX: usize = 1024;
 
@@ -57,6 +60,7 @@ pub(super) async fn open(path: &Path, clock: SharedClock) -> Result<SharedBus, B
         .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
+        .row_buffer_size(ROWS)
         .busy_timeout(BUSY);
     let (inbox, jobs) = mpsc::channel(INBOX);
     let (writer, heads) = Writer::open(options.connect().await?, jobs, clock).await?;
