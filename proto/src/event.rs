@@ -48,6 +48,13 @@ pub enum Happened {
         /// Where it was to go.
         system: SystemId,
     },
+    /// Nobody answered one of its tasks, though its owner was reminded.
+    TaskUnanswered {
+        /// The task.
+        task: TaskId,
+        /// Whose it is.
+        system: SystemId,
+    },
     /// The time to answer, which ends then, is nearly over.
     DueSoon(Timestamp),
     /// The time to answer ended then.
@@ -106,6 +113,10 @@ impl Happened {
                 task: task.bytes().to_vec(),
                 system: system.bytes().to_vec(),
             }),
+            Self::TaskUnanswered { task, system } => Wire::TaskUnanswered(wire::TaskUnanswered {
+                task: task.bytes().to_vec(),
+                system: system.bytes().to_vec(),
+            }),
             Self::DueSoon(at) => Wire::DueSoon(wire::DueSoon {
                 due_at: at.as_microsecond(),
             }),
@@ -126,6 +137,10 @@ impl Happened {
                 task: id("task", &parked.task)?,
                 system: id("system", &parked.system)?,
                 reason: word("reason", parked.reason)?,
+            },
+            Wire::TaskUnanswered(unanswered) => Self::TaskUnanswered {
+                task: id("task", &unanswered.task)?,
+                system: id("system", &unanswered.system)?,
             },
             Wire::TaskUnreachable(unreachable) => Self::TaskUnreachable {
                 task: id("task", &unreachable.task)?,

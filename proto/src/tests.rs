@@ -52,13 +52,14 @@ fn event(happened: Happened) -> LifecycleEvent {
     }
 }
 
-fn happenings() -> [Happened; 7] {
+fn happenings() -> [Happened; 8] {
     let (task, system) = (TaskId::from_uuid(same(0x66)), SystemId::from_uuid(same(0x77)));
     let reason = ParkReason::Withdrawn;
     [
         Happened::StageChanged(StageName::Planned),
         Happened::TaskParked { task, system, reason },
         Happened::TaskUnreachable { task, system },
+        Happened::TaskUnanswered { task, system },
         Happened::DueSoon(at(60)),
         Happened::Overdue(at(60)),
         Happened::Closed(Closing::Undeliverable),

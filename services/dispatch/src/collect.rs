@@ -12,6 +12,7 @@ pub(crate) mod batch;
 pub(crate) mod door;
 
 mod desk;
+mod notices;
 
 use std::sync::Arc;
 

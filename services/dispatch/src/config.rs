@@ -7,7 +7,7 @@ use platform::http::Http;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::deliver;
+use crate::{deliver, herald};
 
 /// Dispatch's configuration.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -22,6 +22,8 @@ pub struct Config {
     pub egress: EgressConfig,
     /// How tasks are delivered.
     pub deliver: deliver::Config,
+    /// How clients' systems are told what happened beside their tasks.
+    pub messages: herald::Config,
     /// How often the reconciler looks for what was left behind.
     pub reconcile_seconds: u64,
 }
@@ -36,6 +38,7 @@ impl Default for Config {
             public_url: String::new(),
             egress: EgressConfig::default(),
             deliver: deliver::Config::default(),
+            messages: herald::Config::default(),
             // What it finds is rare and already late by a minute.
             reconcile_seconds: 15,
         }

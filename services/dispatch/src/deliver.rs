@@ -106,7 +106,7 @@ impl Config {
     }
 
     /// After this long an attempt must be over, whoever made it: its own limit, and a quarter for writing it down.
-    fn over(&self) -> Duration {
+    pub(crate) fn over(&self) -> Duration {
         let limit = self.limits().whole;
         limit + limit / 4
     }

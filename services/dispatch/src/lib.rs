@@ -1,8 +1,8 @@
 //! From a ready request to its closing: plan, deliver, collect, close.
 //!
 //! Read in this order: what a process is made of (`service`); how a request's systems are fixed (`plan`), how its
-//! tasks reach them (`deliver`), how their receipts come back and close it (`collect`); what the ledger confirms
-//! (`logged`), and what is found when something was left behind (`reconcile`).
+//! tasks reach them (`deliver`), how their receipts come back and close it (`collect`); what else clients' systems are
+//! told (`herald`); what the ledger confirms (`logged`), and what is found when something was left behind (`reconcile`).
 
 mod config;
 mod service;
@@ -13,6 +13,8 @@ mod deliver;
 
 mod collect;
 
+mod herald;
+
 mod logged;
 mod reconcile;
 
@@ -22,10 +24,12 @@ mod dead_letters;
 mod messages;
 mod oddities;
 mod pages;
+mod signing;
 
 pub use config::Config;
 pub use deliver::Config as DeliverConfig;
 pub use deliver::policy::Schedule;
+pub use herald::Config as HeraldConfig;
 pub use service::{BuildError, Deps, Dispatch, build};
 
 #[cfg(test)]

@@ -32,6 +32,7 @@ use crate::consume::Taker;
 use crate::dead_letters::DeadLetters;
 
 use batch::Order;
+pub(crate) use body::{Receipt, receipt};
 pub(crate) use grounds::Grounds;
 
 static PLANNED: Counter = Counter::new(

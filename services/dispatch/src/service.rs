@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::web::{self, Data, PayloadConfig};
+use evidence::jwk::TokenKey;
 use evidence::token::TOKEN_BYTES_MAX;
 use keys::KeyStore;
 use platform::bus::SharedBus;
@@ -23,9 +24,11 @@ use uuid::Uuid;
 use crate::bell::Bell;
 use crate::collect::{self, Collector};
 use crate::config::Config;
+use crate::herald::Herald;
 use crate::logged::Logged;
 use crate::plan::{Grounds, Planner};
 use crate::reconcile::Reconciler;
+use crate::signing::Signer;
 use crate::{consume, deliver, pages};
 
 /// How webhooks call themselves.
@@ -35,7 +38,7 @@ const USER_AGENT: &str = concat!("Quittance/", env!("CARGO_PKG_VERSION"));
 const COLLECTORS: usize = 2;
 
 /// What dispatch works with.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Deps {
     /// The router's database, migrated or checked.
     pub store: Store,
@@ -47,6 +50,8 @@ pub struct Deps {
     pub keyring: Arc<Keyring>,
     /// The registry's picture.
     pub directory: DirectoryCache,
+    /// Signs what we say ourselves.
+    pub statement_key: Arc<TokenKey>,
     /// Time.
     pub clock: SharedClock,
     /// Chance.
@@ -80,6 +85,7 @@ pub struct Dispatch {
     planner: Planner,
     logged: Logged,
     reconciler: Reconciler,
+    herald: Herald,
     deliver: deliver::Bench,
     collect: (collect::batch::Bench, collect::Queue),
     deps: Deps,
@@ -113,6 +119,7 @@ pub async fn build(config: Config, deps: Deps) -> Result<Dispatch, BuildError> {
             clock: Arc::clone(&deps.clock),
             pause: Duration::from_secs(config.reconcile_seconds.max(1)),
         },
+        herald: herald(&config, &deps, &public_url, &bell),
         planner,
         deliver: deliverer(config, &deps, collector, bell)?,
         collect: (collecting(&deps), queue),
@@ -145,6 +152,7 @@ impl Dispatch {
             consume::run(bus(), Group::Logged, self.logged, stop.clone()),
         );
         lifecycle.spawn("dispatch reconcile", self.reconciler.run(stop.clone()));
+        lifecycle.spawn("dispatch herald", self.herald.run(stop.clone()));
         lifecycle.spawn("dispatch deliver", deliver::run(self.deliver, stop.clone()));
         let (bench, queue) = self.collect;
         for _ in 0..COLLECTORS {
@@ -204,6 +212,21 @@ fn planner(deps: &Deps, public_url: &Arc<str>, bell: &Bell) -> Planner {
         clock: Arc::clone(&deps.clock),
         rng: Arc::clone(&deps.rng),
         bell: bell.clone(),
+    }
+}
+
+fn herald(config: &Config, deps: &Deps, public_url: &Arc<str>, bell: &Bell) -> Herald {
+    Herald {
+        store: deps.store.clone(),
+        keys: deps.keys.clone(),
+        directory: deps.directory.clone(),
+        bell: bell.clone(),
+        clock: Arc::clone(&deps.clock),
+        rng: Arc::clone(&deps.rng),
+        signer: Signer::new(Arc::clone(&deps.statement_key), Arc::clone(public_url)),
+        public_url: Arc::clone(public_url),
+        config: config.messages.clone(),
+        over: config.deliver.over(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Whole journeys of tasks: from a ready request to its closing, through every kind of luck.
 
 mod client;
+mod messages;
 mod world;
 
 use std::time::Duration;

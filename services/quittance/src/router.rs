@@ -20,6 +20,7 @@ use store::registry::DirectoryCache;
 
 use crate::deployment::{Database, Deployment};
 use crate::failure::Failure;
+use crate::key_files;
 
 /// Which services a process runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -145,6 +146,7 @@ impl Router {
             bus: Arc::clone(&parts.bus),
             keyring: Arc::clone(&parts.keyring),
             directory: parts.directory.clone(),
+            statement_key: Arc::new(key_files::load(&self.deployment.settings.statement_key())?),
             clock: Arc::clone(&self.deployment.clock),
             rng: Arc::clone(&self.deployment.rng),
         };

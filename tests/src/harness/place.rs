@@ -10,6 +10,7 @@ use platform::chance::SystemRng;
 use platform::keyring::{self, Part};
 use quittance::commands::topics;
 use quittance::deployment::{Database, Deployment};
+use quittance::key_files;
 use quittance::settings::Settings;
 
 use super::folder::Folder;
@@ -141,6 +142,7 @@ impl Place {
         let rng = SystemRng::new();
         keyring::create(&self.file("keys.toml"), Part::ALL, &rng).expect("the key ring is made");
         ledger::log_key::create(&self.file("log.key"), &rng).expect("the log key is made");
+        key_files::create(&self.file("statement.jwk"), &rng).expect("the statement key is made");
         for which in Database::ALL {
             let db = deployment.connect(which).await.expect("the database answers");
             db.migrate(&which.migrations()).await.expect("the schema is made");

@@ -15,13 +15,14 @@ use platform::db::{DbError, Tx};
 use platform::lifecycle::Stop;
 use proto::{LifecycleEvent, ReceiptPublished};
 use store::entries::{self, EntryRow};
+use store::happenings;
 use store::outbox::{self, OutboxRow};
 use store::receipts::{self, AnomalyRow, ReceiptRow};
 use store::registry::{Directory, DirectoryCache};
 use store::{Store, cases};
 
 use super::desk::{Decided, Desk, Drawn, Kept, SIGNER};
-use super::{Incoming, Queue, Taken};
+use super::{Incoming, Queue, Taken, notices};
 use crate::messages::{entry_row, outbox_row};
 
 /// The sealed field of a receipt's exact bytes.
@@ -199,7 +200,9 @@ impl Order {
         cases::save_tasks(tx, &decided.tasks.values().copied().collect::<Vec<_>>()).await?;
         cases::save_requests(tx, &decided.requests.values().copied().collect::<Vec<_>>()).await?;
         entries::put(tx, &self.entries(&decided, &rows, cases), self.now).await?;
-        outbox::put(tx, &self.messages(&decided, &rows, cases)).await
+        outbox::put(tx, &self.messages(&decided, &rows, cases)).await?;
+        let told = notices::told(&decided.happened, cases, &self.directory, self.now, &*self.rng);
+        happenings::put(tx, &told).await
     }
 
     fn receipt(&self, kept: &Kept, cases: &HashMap<RequestId, cases::Case>) -> Result<ReceiptRow, DbError> {

@@ -111,8 +111,9 @@ struct Assurance<'a> {
     at: Timestamp,
 }
 
+/// How a receipt is to be made, and where it goes.
 #[derive(Serialize)]
-struct Receipt<'a> {
+pub(crate) struct Receipt<'a> {
     deliver_to: String,
     audience: &'a str,
     event: String,
@@ -206,7 +207,8 @@ fn dealt(interaction: Interaction) -> Dealt {
     }
 }
 
-fn receipt(public_url: &str) -> Receipt<'_> {
+/// What is wanted of every owner.
+pub(crate) fn receipt(public_url: &str) -> Receipt<'_> {
     Receipt {
         deliver_to: format!("{public_url}/v1/receipts"),
         audience: public_url,

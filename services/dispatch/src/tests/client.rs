@@ -44,6 +44,21 @@ pub(super) struct Hit {
     pub(super) body: Vec<u8>,
 }
 
+/// A message beside the tasks that came.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Told {
+    pub(super) id: String,
+    pub(super) kind: String,
+    pub(super) body: Vec<u8>,
+}
+
+impl Told {
+    pub(super) fn data(&self) -> Value {
+        let body: Value = serde_json::from_slice(&self.body).unwrap();
+        body["data"].clone()
+    }
+}
+
 /// The client business; clones are the same.
 #[derive(Clone)]
 pub(super) struct Client(Arc<Inner>);
@@ -61,6 +76,9 @@ struct State {
     secrets: Vec<String>,
     script: VecDeque<Say>,
     hits: Vec<Hit>,
+    told: Vec<Told>,
+    /// What to say to the next messages.
+    replies: VecDeque<Say>,
     client: Option<Client>,
     router: String,
 }
@@ -75,7 +93,10 @@ impl Client {
         };
         let shared = state.clone();
         let server = Server::build(&http, "client", vec![], move |routes| {
-            routes.app_data(shared.clone()).route("/hook", web::post().to(hook));
+            routes
+                .app_data(shared.clone())
+                .route("/hook", web::post().to(hook))
+                .route("/notices", web::post().to(hook));
         });
         let server = server.unwrap();
         let (url, lifecycle) = (server.url(), Lifecycle::new());
@@ -119,6 +140,17 @@ impl Client {
     /// What to say to the next webhooks; afterwards 200.
     pub(super) fn will_say(&self, script: &[Say]) {
         self.state().script.extend(script);
+    }
+
+    /// What to say to the next messages beside tasks; afterwards 200.
+    pub(super) fn will_reply(&self, script: &[Say]) {
+        self.state().replies.extend(script);
+    }
+
+    /// The messages of a type, in the order in which they came.
+    pub(super) fn told(&self, kind: &str) -> Vec<Told> {
+        let told = self.state().told.clone();
+        told.into_iter().filter(|told| told.kind == kind).collect()
     }
 
     pub(super) fn hits(&self) -> Vec<Hit> {
@@ -183,7 +215,13 @@ impl Client {
 }
 
 async fn hook(request: HttpRequest, body: Bytes, state: Data<Mutex<State>>) -> HttpResponse {
-    let hit = hit(&request, &body, &state);
+    let id = verified(&request, &body, &state);
+    let message: Value = serde_json::from_slice(&body).unwrap();
+    if message["type"] != "dsr.task.created" {
+        return heed(&id, &message, &body, &state).await;
+    }
+    assert_eq!(request.path(), "/hook");
+    let hit = hit(id, &message, &body);
     let (say, client) = {
         let mut state = state.lock().unwrap();
         state.hits.push(hit.clone());
@@ -212,8 +250,31 @@ async fn hook(request: HttpRequest, body: Bytes, state: Data<Mutex<State>>) -> H
     }
 }
 
-/// Reads what came, as far as the contract promises it; the signature first.
-fn hit(request: &HttpRequest, body: &Bytes, state: &Data<Mutex<State>>) -> Hit {
+/// A message that is no task.
+async fn heed(id: &str, message: &Value, body: &Bytes, state: &Data<Mutex<State>>) -> HttpResponse {
+    let told = Told {
+        id: id.to_owned(),
+        kind: message["type"].as_str().unwrap().to_owned(),
+        body: body.to_vec(),
+    };
+    assert!(id.starts_with("msg_") && body.len() <= 20_000);
+    let say = {
+        let mut state = state.lock().unwrap();
+        state.told.push(told);
+        state.replies.pop_front().unwrap_or(Say::Status(200))
+    };
+    match say {
+        Say::Status(status) => HttpResponse::build(status.try_into().unwrap()).finish(),
+        Say::Nothing(duration) => {
+            tokio::time::sleep(duration).await;
+            HttpResponse::Ok().finish()
+        }
+        Say::Receipt(_) | Say::ReceiptFirst(_) => panic!("a message has no receipt"),
+    }
+}
+
+/// Believes what came, as far as the contract promises it; returns its id.
+fn verified(request: &HttpRequest, body: &Bytes, state: &Data<Mutex<State>>) -> String {
     let header = |name: &str| request.headers().get(name).unwrap().to_str().unwrap().to_owned();
     let (id, timestamp, signature) = (
         header("webhook-id"),
@@ -233,7 +294,10 @@ fn hit(request: &HttpRequest, body: &Bytes, state: &Data<Mutex<State>>) -> Hit {
     webhook::verify(&keys, received, body, SystemClock.now(), webhook::TOLERANCE).unwrap();
     assert_eq!(header("content-digest"), webhook::content_digest(body));
     assert!(header("user-agent").starts_with("Quittance/"));
-    let told: Value = serde_json::from_slice(body).unwrap();
+    id
+}
+
+fn hit(id: String, told: &Value, body: &Bytes) -> Hit {
     assert_eq!(told["data"]["task"].as_str().unwrap(), id);
     Hit {
         task: id.parse().unwrap(),

@@ -9,7 +9,7 @@ use domain::id::{ControllerId, EntryId, InstructionId, KeyId, MessageId, Request
 use domain::new_request::{Details, Door, Requester};
 use domain::person::{Identity, Personal, Proof, Relation, Subject};
 use domain::regime::{Contract, OwnDays};
-use domain::registration::{Controller, Instruction, InstructionMode, System};
+use domain::registration::{ConnectorKind, Controller, Instruction, InstructionMode, System};
 use domain::request::{Closing, StageName};
 use domain::right::{Channel, Right};
 use evidence::jwk::{Algorithm, TokenKey};
@@ -37,6 +37,8 @@ use super::client::Client;
 use crate::{Config, Deps};
 
 pub(super) const PUBLIC_URL: &str = "https://router.test";
+/// All processes have the same.
+pub(super) const STATEMENT_SEED: [u8; 32] = [7; 32];
 pub(super) const ISSUER: &str = "https://nablus-sweets.test";
 
 /// A deployment of dispatch alone, and whom it serves.
@@ -45,9 +47,18 @@ pub(super) struct World {
     pub(super) client: Client,
     pub(super) systems: Vec<SystemId>,
     pub(super) config: Config,
+    /// From asking to when the answer is due.
+    pub(super) answer_within: Duration,
+    notices: Option<SystemId>,
     controller: ControllerId,
     instruction: InstructionId,
     folder: TempDir,
+}
+
+#[derive(PartialEq, Eq)]
+enum Notices {
+    None,
+    Sent,
 }
 
 /// A dispatch that runs.
@@ -70,6 +81,15 @@ async fn database(folder: &Path, name: &str) -> Db {
 impl World {
     /// A controller with so many systems, all at one client's address.
     pub(super) async fn new(systems: usize) -> Self {
+        Self::of(systems, Notices::None).await
+    }
+
+    /// A controller with one system, and one for its notices.
+    pub(super) async fn with_notices() -> Self {
+        Self::of(1, Notices::Sent).await
+    }
+
+    async fn of(systems: usize, notices: Notices) -> Self {
         platform::install_crypto();
         let folder = tempfile::tempdir().unwrap();
         let rng: SharedRng = Arc::new(SystemRng::new());
@@ -78,10 +98,11 @@ impl World {
         let client = Client::start(key, Arc::clone(&rng));
         let controller = ControllerId::new(deps.clock.now(), chance::bytes(&*rng));
         let instruction = InstructionId::new(deps.clock.now(), chance::bytes(&*rng));
+        let id = || SystemId::new(deps.clock.now(), chance::bytes(&*rng));
         let mut world = Self {
-            systems: (0..systems)
-                .map(|_| SystemId::new(deps.clock.now(), chance::bytes(&*rng)))
-                .collect(),
+            notices: (notices == Notices::Sent).then(id),
+            answer_within: Duration::from_hours(30 * 24),
+            systems: (0..systems).map(|_| id()).collect(),
             config: config(),
             deps,
             client,
@@ -102,7 +123,12 @@ impl World {
             self.client.trust(secret.expose());
             Some(secrets::seal(&self.deps.keyring, system.id.uuid(), &[secret]).unwrap())
         };
-        let rows: Vec<_> = systems.iter().map(|system| (system.clone(), secret(system))).collect();
+        let all = systems.iter().cloned().chain(self.notices.map(|id| self.notices(id)));
+        let rows: Vec<_> = all
+            .collect::<Vec<_>>()
+            .iter()
+            .map(|system| (system.clone(), secret(system)))
+            .collect();
         let key = NewKey {
             id: KeyId::new(now, chance::bytes(&*self.deps.rng)),
             controller: self.controller,
@@ -156,6 +182,14 @@ impl World {
         System {
             url: Some(format!("{}/hook", self.client.url())),
             ..System::webhook(id, self.controller, &id.to_string())
+        }
+    }
+
+    fn notices(&self, id: SystemId) -> System {
+        System {
+            url: Some(format!("{}/notices", self.client.url())),
+            kind: ConnectorKind::Notices,
+            ..System::webhook(id, self.controller, "notices")
         }
     }
 
@@ -229,7 +263,7 @@ impl World {
             regime_version: "2026.1".to_owned(),
             zone: "Asia/Hebron".to_owned(),
             received_at: now,
-            due_at: now + Duration::from_hours(30 * 24),
+            due_at: now + self.answer_within,
             instruction: Some(self.instruction),
             status_digest: chance::bytes(&*self.deps.rng),
             answer: vec![0],
@@ -262,6 +296,17 @@ impl World {
         };
         let envelope = published.envelope();
         self.send(envelope.topic.to_string(), envelope.value).await;
+    }
+
+    pub(super) async fn receipt_entry(&self, request: RequestId) -> EntryId {
+        const ENTRY: Statement = Statement::both("receipt_entry", "SELECT entry FROM receipt WHERE request = $1");
+        let row = self
+            .deps
+            .store
+            .db()
+            .fetch(&ENTRY, Args::new().uuid(request.uuid()))
+            .await;
+        EntryId::from_uuid(row.unwrap()[0].get(0).unwrap())
     }
 
     pub(super) async fn send(&self, topic: String, value: Vec<u8>) {
@@ -334,6 +379,7 @@ async fn over(folder: &Path, rng: &SharedRng, clock: &SharedClock, keyring: Arc<
         store,
         bus,
         keyring,
+        statement_key: Arc::new(TokenKey::new(Algorithm::EdDsa, &STATEMENT_SEED).unwrap()),
         clock: Arc::clone(clock),
         rng: Arc::clone(rng),
     }
@@ -357,6 +403,7 @@ fn config() -> Config {
     config.deliver.lease_ms = 500;
     config.deliver.poll_ms = 100;
     config.deliver.attempt_ms = 1_000;
+    config.messages.gather_ms = 50;
     config
 }
 

@@ -1,22 +1,27 @@
 //! `POST /v1/requests/{id}/withdraw`: the person takes a request back.
 //!
 //! Under the request's lock, in one transaction: its next stage, its tasks off the schedule, the closure for the ledger
-//! and the event for whoever follows. A second withdrawal changes nothing and is answered like the first.
+//! and the event for whoever follows, and what is to be told to the systems that have its tasks, or may have them, and
+//! to its controller's notices system. A second withdrawal changes nothing and is answered like the first.
+
+use std::sync::Arc;
 
 use actix_web::HttpResponse;
 use actix_web::web::{Data, Path};
-use domain::id::{EntryId, MessageId, ReceiptId, RequestId, TaskId};
+use domain::id::{EntryId, EventId, MessageId, ReceiptId, RequestId, TaskId};
 use domain::request::{Answer, Closing, Effect, Event, StageName};
 use domain::task::{ParkReason, TaskEvent, TaskStage};
 use evidence::entry::Entry;
 use evidence::entry::body::{ClosedSystem, Closure, LastWord};
 use jiff::Timestamp;
-use platform::chance;
+use platform::chance::{self, SharedRng};
 use platform::db::{DbError, Tx};
 use proto::{Happened, LifecycleEvent};
 use store::cases::{self, Case, CaseTask, RequestChange, TaskChange};
 use store::entries;
+use store::happenings::{self, Happening, Told};
 use store::outbox;
+use store::registry::Directory;
 
 use super::caller::Caller;
 use super::show::{View, find};
@@ -34,11 +39,13 @@ enum Withdrawn {
 }
 
 /// When it happened, and the names of what tells of it: drawn once, because a transaction may be tried again.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone)]
 struct Telling {
     now: Timestamp,
     entry: EntryId,
     event: MessageId,
+    directory: Arc<Directory>,
+    rng: SharedRng,
 }
 
 /// Withdraws a request: 200 with what it is now, 409 if it is closed otherwise.
@@ -49,9 +56,12 @@ pub(crate) async fn withdraw(id: Path<String>, caller: Caller, doors: Data<Doors
         now,
         entry: EntryId::new(now, chance::bytes(&*doors.rng)),
         event: MessageId::new(now, chance::bytes(&*doors.rng)),
+        directory: doors.directory()?,
+        rng: Arc::clone(&doors.rng),
     };
     let work = doors.store.db().transaction("withdraw_request", move |tx| {
-        Box::pin(async move { transact(tx, request, telling).await })
+        let telling = telling.clone();
+        Box::pin(async move { transact(tx, request, &telling).await })
     });
     match work.await? {
         Withdrawn::TooLate => Err(Refusal::Closed),
@@ -63,7 +73,7 @@ pub(crate) async fn withdraw(id: Path<String>, caller: Caller, doors: Data<Doors
     }
 }
 
-async fn transact(tx: &mut Tx, request: RequestId, telling: Telling) -> Result<Withdrawn, DbError> {
+async fn transact(tx: &mut Tx, request: RequestId, telling: &Telling) -> Result<Withdrawn, DbError> {
     let locked = cases::lock(tx, &[request]).await?.remove(&request);
     let case = locked.ok_or(DbError::Inconsistent("a request is gone"))?;
     let Ok((stage, effects)) = case.full_stage()?.step(Event::Withdrawn) else {
@@ -79,6 +89,7 @@ async fn transact(tx: &mut Tx, request: RequestId, telling: Telling) -> Result<W
     };
     debug_assert_eq!(change.stage, StageName::Closed);
     cases::save_requests(tx, &[change]).await?;
+    let told = told(&case, &happenings::handed(tx, request).await?, telling);
     for effect in effects {
         match effect {
             Effect::Cancel => cases::save_tasks(tx, &parked(&case)).await?,
@@ -86,7 +97,35 @@ async fn transact(tx: &mut Tx, request: RequestId, telling: Telling) -> Result<W
             _ => {}
         }
     }
+    happenings::put(tx, &told).await?;
     Ok(Withdrawn::Done)
+}
+
+/// What the systems that have its tasks, or may have them, and the notices system are to be told.
+fn told(case: &Case, handed: &[(TaskId, bool)], telling: &Telling) -> Vec<Happening> {
+    let happening = |system, told| Happening {
+        id: EventId::new(telling.now, chance::bytes(&*telling.rng)),
+        system,
+        controller: case.controller,
+        at: telling.now,
+        told,
+    };
+    let withdrawn = handed.iter().filter_map(|(task, on_its_way)| {
+        let told = Told::Withdrawn {
+            request: case.request,
+            task: *task,
+            on_its_way: *on_its_way,
+        };
+        Some(happening(case.tasks.get(task)?.system, told))
+    });
+    let closed = telling.directory.notices_of(case.controller).map(|notices| {
+        let told = Told::Closed {
+            request: case.request,
+            outcome: Closing::Withdrawn,
+        };
+        happening(notices, told)
+    });
+    withdrawn.chain(closed).collect()
 }
 
 /// Its open tasks, off the schedule. One that is parked already stays so.
@@ -102,7 +141,7 @@ fn parked(case: &Case) -> Vec<TaskChange> {
     case.tasks.iter().filter_map(park).collect()
 }
 
-async fn log(tx: &mut Tx, case: &Case, outcome: Closing, telling: Telling) -> Result<(), DbError> {
+async fn log(tx: &mut Tx, case: &Case, outcome: Closing, telling: &Telling) -> Result<(), DbError> {
     let systems = case.tasks.iter().map(|(task, one)| closed(*task, one)).collect();
     let entry = Entry {
         id: telling.entry,
