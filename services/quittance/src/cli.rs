@@ -123,3 +123,54 @@ impl Cli {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The lines of README and of every `--help` that tell a reader what to type.
+    fn shown() -> Vec<String> {
+        let mut help = vec![include_str!("../../../README.md").to_owned()];
+        let mut commands = vec![<Cli as clap::CommandFactory>::command()];
+        while let Some(mut command) = commands.pop() {
+            help.push(command.render_long_help().to_string());
+            commands.extend(command.get_subcommands().cloned());
+        }
+        let lines = help.iter().flat_map(|text| text.lines());
+        lines.filter_map(typed).collect()
+    }
+
+    /// Without what explains it, which comes after a number sign or two spaces, and what reads it, after a bar.
+    fn typed(line: &str) -> Option<String> {
+        let words = line.trim_start().strip_prefix("quittance ")?;
+        let words = match words.split_once(" #") {
+            Some((words, _)) => words,
+            None => words.split("  ").next()?,
+        };
+        let words = words.split(" | ").next()?.split('"').enumerate();
+        // What stands in quotes is one word.
+        let joined = words.map(|(part, words)| {
+            if part % 2 == 1 {
+                words.replace(' ', "-")
+            } else {
+                words.to_owned()
+            }
+        });
+        Some(joined.collect())
+    }
+
+    #[test]
+    fn what_readers_are_told_to_type_is_understood() {
+        let shown = shown();
+        assert!(shown.len() > 25, "{shown:?}");
+        for line in shown {
+            let (commands, rest) = line.split_once(' ').unwrap_or((&line, ""));
+            for command in commands.split('|') {
+                let words = ["quittance", command].into_iter().chain(rest.split_whitespace());
+                if let Err(error) = Cli::try_parse_from(words) {
+                    panic!("quittance {command} {rest}: {error}");
+                }
+            }
+        }
+    }
+}

@@ -5,7 +5,8 @@
 //! by releases that overlap, so they are only checked, and `quittance migrate` brings them up to date when somebody
 //! decides so.
 
-use std::fs::{File, TryLockError};
+use std::fs::{DirBuilder, File, TryLockError};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -214,8 +215,10 @@ impl Deployment {
     }
 }
 
+/// What lies in it is its owner's alone.
 fn make_folder(folder: &Path) -> Result<(), Failure> {
-    std::fs::create_dir_all(folder).map_err(|error| {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    made.map_err(|error| {
         Failure::usage(format!(
             "the folder {} can't be made ({error}); correct `data`",
             folder.display()

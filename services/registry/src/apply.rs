@@ -67,7 +67,10 @@ pub enum RegistryError {
     #[error("an earlier change of the same registrations is still being logged; wait for the ledger and run it again")]
     InFlight,
     /// The change is written and the ledger has not confirmed it.
-    #[error("the change is stored, but the ledger has not confirmed it within {0:?}; it counts as soon as it does")]
+    #[error(
+        "the change is stored, but the ledger has not confirmed it within {0:?}: is `quittance up`, or `quittance ledger`, running? it \
+         counts as soon as it does"
+    )]
     NotLogged(Duration),
     /// A word of a registration doesn't fit into an entry.
     #[error("the product `{0}` is not a word of letters, digits and -")]

@@ -3,8 +3,7 @@
 //! Things are found by their slug (an account by its channel, a key by its issuer and thumbprint). What is new gets
 //! an id, what differs is changed whole, what is the same is left out, so that applying a file twice does nothing.
 
-use std::collections::HashMap;
-use std::fmt;
+use std::collections::{HashMap, HashSet};
 
 use domain::id::{BindingId, ControllerId, InstructionId, KeyId, SystemId};
 use domain::person::IdentityKind;
@@ -14,15 +13,18 @@ use jiff::Timestamp;
 use platform::chance::{self, Rng};
 use platform::secret::Secret;
 use platform::webhook;
+use serde::Serialize;
+use store::registry::Directory;
 use store::registry::write::KeyEnd;
-use store::registry::{Directory, KeyState};
 use uuid::Uuid;
 
-use crate::file::{
-    BindingEntry, ContactEntry, ControllerEntry, File, InstructionEntry, KeyEntry, KeyWish, SystemEntry,
-};
+use crate::file::{At, BindingEntry, ContactEntry, ControllerEntry, File, InstructionEntry, SystemEntry};
 
 mod check;
+mod key;
+mod line;
+
+pub use line::{Line, Sign};
 
 /// Everything that a file changes.
 #[derive(Debug, Default)]
@@ -60,30 +62,12 @@ pub struct Key {
     pub jwk: Jwk,
 }
 
-/// One line of the difference: `+ system nablus-sweets/crm`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Line {
-    /// What happens to it.
-    pub sign: Sign,
-    /// What it is, by its slug.
-    pub what: String,
-}
-
-/// What happens to a thing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sign {
-    /// It is new.
-    Added,
-    /// It changes.
-    Changed,
-    /// It ends.
-    Ended,
-}
-
 /// A mistake in a file: where, and what would be right.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{place}: {fault}")]
+#[error("{at}{place}: {fault}")]
 pub struct Fault {
+    /// In which file, and where in it.
+    pub at: At,
     /// Which entry.
     pub place: String,
     /// What is wrong.
@@ -124,6 +108,10 @@ struct Differ<'c> {
     known: HashMap<String, Controller>,
     changes: Changes,
     faults: Vec<Fault>,
+    /// What was entered so far.
+    named: HashSet<String>,
+    /// Where the entry stands that is looked at.
+    at: At,
 }
 
 impl<'c> Differ<'c> {
@@ -138,24 +126,31 @@ impl<'c> Differ<'c> {
             known: context.directory.controllers().map(by_slug).collect(),
             changes,
             faults: vec![],
+            named: HashSet::new(),
+            at: At::default(),
         }
     }
 
     fn controller(&mut self, entry: ControllerEntry) {
-        let place = format!("controller {}", entry.slug);
+        let Some(place) = self.enter(format!("controller {}", entry.slug), &entry.at) else {
+            return;
+        };
         let known = self.known.get(&entry.slug).cloned();
         let id = known
             .as_ref()
             .map_or_else(|| self.fresh(ControllerId::new), |known| known.id);
         let (controller, keys) = check::controller(entry, id);
-        if let Err(fault) = check::terms(&controller).and_then(|()| check::signing_keys(&keys)) {
+        let lawful = check::terms(&controller).and_then(|()| check::signing_keys(&keys));
+        if let Err(fault) = lawful.and_then(|()| self.only_operator(&controller)) {
+            // What is said of it further down may have mistakes of its own.
+            self.known.insert(controller.slug.clone(), controller);
             return self.fault(place, fault);
         }
         let same_keys = keys.is_empty() || self.same_secrets(id.uuid(), &keys);
         match known {
             Some(known) if known == controller && same_keys => return,
-            Some(_) => self.say(Sign::Changed, place),
-            None => self.say(Sign::Added, place),
+            Some(known) => self.say_changed(place, &known, &controller, !same_keys),
+            None => self.say(Sign::Added, place, controller.id.to_string()),
         }
         self.known.insert(controller.slug.clone(), controller.clone());
         self.changes
@@ -164,19 +159,30 @@ impl<'c> Differ<'c> {
     }
 
     fn contact(&mut self, entry: ContactEntry) {
-        let place = format!("contact {}/{}", entry.controller, entry.slug);
+        let Some(place) = self.enter(format!("contact {}/{}", entry.controller, entry.slug), &entry.at) else {
+            return;
+        };
         let Some(controller) = self.owner(&entry.controller, &place) else {
             return;
         };
+        if !entry.email.expose().contains('@') {
+            return self.fault(place, "`email` is an e-mail address");
+        }
         let known = (self.context.stored_contact)(controller, &entry.slug);
-        self.tell(known.as_ref(), &entry.email, place);
+        match &known {
+            Some(known) if *known == entry.email => {}
+            Some(_) => self.say(Sign::Changed, place, "email"),
+            None => self.say(Sign::Added, place, ""),
+        }
         if known.as_ref() != Some(&entry.email) {
             self.changes.contacts.push((controller, entry.slug, entry.email));
         }
     }
 
     fn binding(&mut self, entry: BindingEntry) {
-        let place = format!("binding {} {}", entry.channel, entry.account);
+        let Some(place) = self.enter(format!("binding {} {}", entry.channel, entry.account), &entry.at) else {
+            return;
+        };
         let Some(controller) = self.owner(&entry.controller, &place) else {
             return;
         };
@@ -189,14 +195,21 @@ impl<'c> Differ<'c> {
             .as_ref()
             .map_or_else(|| self.fresh(BindingId::new), |known| known.id);
         let binding = check::binding(entry, id, controller);
-        self.tell(known.as_ref(), &binding, place);
-        if known.as_ref() != Some(&binding) {
-            self.changes.bindings.push(binding);
+        if let Err(fault) = check::account(&binding) {
+            return self.fault(place, fault);
         }
+        match &known {
+            Some(known) if *known == binding => return,
+            Some(known) => self.say_changed(place, known, &binding, false),
+            None => self.say(Sign::Added, place, ""),
+        }
+        self.changes.bindings.push(binding);
     }
 
     fn system(&mut self, entry: SystemEntry) {
-        let place = format!("system {}/{}", entry.controller, entry.slug);
+        let Some(place) = self.enter(format!("system {}/{}", entry.controller, entry.slug), &entry.at) else {
+            return;
+        };
         let Some(controller) = self.owner(&entry.controller, &place) else {
             return;
         };
@@ -209,10 +222,12 @@ impl<'c> Differ<'c> {
             return self.fault(place, fault);
         }
         let secrets = self.secrets_to_store(&system, secrets, known.is_none());
-        if known.as_ref() != Some(&system) || !secrets.is_empty() {
-            self.say(if known.is_some() { Sign::Changed } else { Sign::Added }, place);
-            self.changes.systems.push((system, secrets));
+        match &known {
+            Some(known) if *known == system && secrets.is_empty() => return,
+            Some(known) => self.say_changed(place, known, &system, !secrets.is_empty()),
+            None => self.say(Sign::Added, place, ""),
         }
+        self.changes.systems.push((system, secrets));
     }
 
     /// A new endpoint always has a secret: what the file doesn't give is made.
@@ -226,48 +241,10 @@ impl<'c> Differ<'c> {
         }
     }
 
-    fn key(&mut self, entry: KeyEntry) {
-        let place = format!("key of {}", entry.controller);
-        let Some(controller) = self.owner(&entry.controller, &place) else {
+    fn instruction(&mut self, entry: InstructionEntry) {
+        let Some(place) = self.enter(format!("instruction of {}", entry.controller), &entry.at) else {
             return;
         };
-        let own_issuer = self.known.get(&entry.controller).map(|known| known.issuer.clone());
-        let issuer = entry.issuer.or(own_issuer).unwrap_or_default();
-        let jwk = match check::jwk(&entry.jwk) {
-            Ok(jwk) => jwk,
-            Err(fault) => return self.fault(place, fault),
-        };
-        let place = format!("key {issuer} {}", jwk.thumbprint());
-        let known = self.context.directory.key(&issuer, &jwk.thumbprint());
-        let id = known.map_or_else(|| self.fresh(KeyId::new), |known| known.id);
-        let key = Key {
-            id,
-            controller,
-            issuer,
-            jwk,
-        };
-        match (known.map(|known| known.state), entry.state) {
-            (None, KeyWish::Active) => {
-                self.say(Sign::Added, place);
-                self.changes.keys.push(key);
-            }
-            (Some(KeyState::Active), KeyWish::Retired) => self.end(key, KeyEnd::Retired, place),
-            (Some(KeyState::Active | KeyState::Retired), KeyWish::Revoked) => self.end(key, KeyEnd::Revoked, place),
-            (Some(KeyState::Active), KeyWish::Active)
-            | (Some(KeyState::Retired), KeyWish::Retired)
-            | (Some(KeyState::Revoked), KeyWish::Revoked) => {}
-            (None, _) => self.fault(place, "it was never registered, so it can't end"),
-            (Some(_), _) => self.fault(place, "it has ended, and a key that ended never begins again"),
-        }
-    }
-
-    fn end(&mut self, key: Key, how: KeyEnd, place: String) {
-        self.say(Sign::Ended, place);
-        self.changes.ended.push((key, how));
-    }
-
-    fn instruction(&mut self, entry: InstructionEntry) {
-        let place = format!("instruction of {}", entry.controller);
         let Some(controller) = self.owner(&entry.controller, &place) else {
             return;
         };
@@ -285,7 +262,10 @@ impl<'c> Differ<'c> {
         if known.is_some_and(same) {
             return;
         }
-        self.say(if known.is_some() { Sign::Changed } else { Sign::Added }, place);
+        match known {
+            Some(known) => self.say(Sign::Changed, place, format!("{} → {}", known.mode, entry.mode)),
+            None => self.say(Sign::Added, place, entry.mode.to_string()),
+        }
         let version = known.map_or(0, |known| known.version) + 1;
         let (mode, rights, approver) = (entry.mode, entry.rights, entry.approver);
         self.instruct(Instruction {
@@ -355,20 +335,42 @@ impl<'c> Differ<'c> {
         make(self.context.now, chance::bytes(self.context.rng))
     }
 
-    fn tell<T: PartialEq>(&mut self, known: Option<&T>, wanted: &T, place: String) {
-        match known {
-            Some(known) if known == wanted => {}
-            Some(_) => self.say(Sign::Changed, place),
-            None => self.say(Sign::Added, place),
+    /// Begins with an entry: what is said of it from here on is said of its place. One thing stands in a file once.
+    fn enter(&mut self, place: String, at: &At) -> Option<String> {
+        self.at = at.clone();
+        if self.named.insert(place.clone()) {
+            return Some(place);
+        }
+        self.fault(place, "it stands here twice; keep one of the two");
+        None
+    }
+
+    /// There is one operator; a second one would take over what is matched to nobody.
+    fn only_operator(&self, controller: &Controller) -> Result<(), String> {
+        let other = self
+            .known
+            .values()
+            .find(|known| known.operator && known.id != controller.id);
+        match other {
+            Some(other) if controller.operator => Err(format!("`operator` is taken: {} is the operator", other.slug)),
+            _ => Ok(()),
         }
     }
 
-    fn say(&mut self, sign: Sign, what: String) {
-        self.changes.lines.push(Line { sign, what });
+    fn say(&mut self, sign: Sign, what: String, detail: impl Into<String>) {
+        let detail = detail.into();
+        self.changes.lines.push(Line { sign, what, detail });
+    }
+
+    fn say_changed<T: Serialize>(&mut self, what: String, known: &T, wanted: &T, secrets: bool) {
+        let mut differences = line::differences(known, wanted);
+        differences.extend(secrets.then(|| "secrets".to_owned()));
+        self.say(Sign::Changed, what, differences.join(", "));
     }
 
     fn fault(&mut self, place: String, fault: impl Into<String>) {
         self.faults.push(Fault {
+            at: self.at.clone(),
             place,
             fault: fault.into(),
         });
@@ -380,17 +382,6 @@ impl Changes {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.lines.is_empty()
-    }
-}
-
-impl fmt::Display for Line {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let sign = match self.sign {
-            Sign::Added => '+',
-            Sign::Changed => '~',
-            Sign::Ended => '-',
-        };
-        write!(f, "{sign} {}", self.what)
     }
 }
 

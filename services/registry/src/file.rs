@@ -11,7 +11,9 @@
 //! ```
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use domain::assurance::AssuranceLevel;
 use domain::receipt::EvidenceLevel;
@@ -20,32 +22,57 @@ use domain::registration::{BindingScope, ConnectorKind, InstructionMode, SystemO
 use domain::right::{Channel, Right};
 use platform::secret::Secret;
 use serde::Deserialize;
+use toml::Spanned;
 
 /// Larger than twenty thousand systems with room to spare; what is larger is another file.
 const FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// Everything that some files register.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Default)]
 pub struct File {
     /// Client businesses, and the operator itself.
-    #[serde(default, rename = "controller")]
     pub controllers: Vec<ControllerEntry>,
     /// Whom to tell when a system can't be reached.
-    #[serde(default, rename = "contact")]
     pub contacts: Vec<ContactEntry>,
     /// Connected accounts.
-    #[serde(default, rename = "binding")]
     pub bindings: Vec<BindingEntry>,
     /// Where data lives.
-    #[serde(default, rename = "system")]
     pub systems: Vec<SystemEntry>,
     /// Public keys of receipts.
-    #[serde(default, rename = "key")]
     pub keys: Vec<KeyEntry>,
     /// What the operator may do.
-    #[serde(default, rename = "instruction")]
     pub instructions: Vec<InstructionEntry>,
+}
+
+/// The same as it is read, with the place of each entry.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Read {
+    #[serde(default, rename = "controller")]
+    controllers: Vec<Spanned<ControllerEntry>>,
+    #[serde(default, rename = "contact")]
+    contacts: Vec<Spanned<ContactEntry>>,
+    #[serde(default, rename = "binding")]
+    bindings: Vec<Spanned<BindingEntry>>,
+    #[serde(default, rename = "system")]
+    systems: Vec<Spanned<SystemEntry>>,
+    #[serde(default, rename = "key")]
+    keys: Vec<Spanned<KeyEntry>>,
+    #[serde(default, rename = "instruction")]
+    instructions: Vec<Spanned<InstructionEntry>>,
+}
+
+/// Where an entry stands, so that a mistake in it can be found; nowhere, if a program made it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct At(Option<(Arc<Path>, usize)>);
+
+impl fmt::Display for At {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Some((file, line)) => write!(f, "{}, line {line}: ", file.display()),
+            None => Ok(()),
+        }
+    }
 }
 
 /// `[[controller]]`.
@@ -53,6 +80,8 @@ pub struct File {
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "the fields of domain::registration::Controller")]
 pub struct ControllerEntry {
+    #[serde(skip)]
+    pub at: At,
     pub slug: String,
     pub name: String,
     #[serde(default)]
@@ -79,6 +108,8 @@ pub struct ControllerEntry {
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "the names are the documentation")]
 pub struct ContactEntry {
+    #[serde(skip)]
+    pub at: At,
     pub controller: String,
     pub slug: String,
     pub email: Secret,
@@ -89,6 +120,8 @@ pub struct ContactEntry {
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "the fields of domain::registration::Binding")]
 pub struct BindingEntry {
+    #[serde(skip)]
+    pub at: At,
     pub controller: String,
     pub product: String,
     pub channel: Channel,
@@ -102,6 +135,8 @@ pub struct BindingEntry {
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "the fields of domain::registration::System")]
 pub struct SystemEntry {
+    #[serde(skip)]
+    pub at: At,
     pub controller: String,
     pub slug: String,
     #[serde(default = "webhook")]
@@ -133,6 +168,9 @@ pub struct SystemEntry {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KeyEntry {
+    /// Where it stands.
+    #[serde(skip)]
+    pub at: At,
     /// Whose it is.
     pub controller: String,
     /// The `iss` that uses it; the controller's own if not said.
@@ -161,6 +199,8 @@ pub enum KeyWish {
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "the fields of domain::registration::Instruction")]
 pub struct InstructionEntry {
+    #[serde(skip)]
+    pub at: At,
     pub controller: String,
     pub mode: InstructionMode,
     #[serde(default)]
@@ -200,15 +240,20 @@ impl File {
         Self::parse(&std::fs::read_to_string(path).map_err(unreadable)?, path)
     }
 
-    /// Reads the text of one file; `path` is for the error.
+    /// Reads the text of one file; `path` is for errors.
     pub fn parse(text: &str, path: &Path) -> Result<Self, FileError> {
-        toml::from_str(text).map_err(|error| {
-            let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
-            FileError::Shape(
-                path.to_owned(),
-                before.lines().count().max(1),
-                error.message().to_owned(),
-            )
+        let lines = Lines::of(text, path);
+        let read: Read = toml::from_str(text).map_err(|error| {
+            let line = lines.line(error.span().map_or(0, |span| span.start));
+            FileError::Shape(path.to_owned(), line, error.message().to_owned())
+        })?;
+        Ok(Self {
+            controllers: lines.place(read.controllers, |entry| &mut entry.at),
+            contacts: lines.place(read.contacts, |entry| &mut entry.at),
+            bindings: lines.place(read.bindings, |entry| &mut entry.at),
+            systems: lines.place(read.systems, |entry| &mut entry.at),
+            keys: lines.place(read.keys, |entry| &mut entry.at),
+            instructions: lines.place(read.instructions, |entry| &mut entry.at),
         })
     }
 
@@ -219,6 +264,41 @@ impl File {
         self.systems.extend(other.systems);
         self.keys.extend(other.keys);
         self.instructions.extend(other.instructions);
+    }
+}
+
+/// Where the lines of a file begin.
+struct Lines {
+    file: Arc<Path>,
+    begins: Vec<usize>,
+}
+
+impl Lines {
+    fn of(text: &str, file: &Path) -> Self {
+        let after = text
+            .bytes()
+            .enumerate()
+            .filter(|(_, byte)| *byte == b'\n')
+            .map(|(at, _)| at + 1);
+        Self {
+            file: file.into(),
+            begins: std::iter::once(0).chain(after).collect(),
+        }
+    }
+
+    /// The number of the line that a byte stands in, from 1.
+    fn line(&self, byte: usize) -> usize {
+        self.begins.partition_point(|begin| *begin <= byte)
+    }
+
+    fn place<T>(&self, read: Vec<Spanned<T>>, at: impl Fn(&mut T) -> &mut At) -> Vec<T> {
+        let placed = |one: Spanned<T>| {
+            let line = self.line(one.span().start);
+            let mut entry = one.into_inner();
+            *at(&mut entry) = At(Some((Arc::clone(&self.file), line)));
+            entry
+        };
+        read.into_iter().map(placed).collect()
     }
 }
 

@@ -107,7 +107,10 @@ fn show(changes: &Changes, output: Output) {
             Sign::Changed => (Tone::Strong, "changed"),
             Sign::Ended => (Tone::Bad, "ended"),
         };
-        output.tell(output.paint(tone, line), &json!({"sign": sign, "what": line.what}));
+        output.tell(
+            output.paint(tone, line),
+            &json!({"sign": sign, "what": line.what, "detail": line.detail}),
+        );
     }
 }
 

@@ -15,7 +15,7 @@ use platform::http::Http;
 use platform::lifecycle::Lifecycle;
 use platform::secret::Secret;
 use platform::webhook::{self, VerifyingKey};
-use registry::file::{File, KeyEntry, KeyWish, SystemEntry};
+use registry::file::{At, File, KeyEntry, KeyWish, SystemEntry};
 use sandbox::{Answering, Client, Deps, Manner, Record, Sandbox, Verdict};
 
 use crate::examples;
@@ -74,6 +74,7 @@ impl Cast {
                 system.secrets = vec![player.secret.clone()];
             }
             file.keys.push(KeyEntry {
+                at: At::default(),
                 controller: player.controller.clone(),
                 issuer: Some(player.issuer.clone()),
                 jwk: player.jwk.clone(),

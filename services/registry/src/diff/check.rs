@@ -2,6 +2,7 @@
 
 use domain::id::{BindingId, ControllerId, SystemId};
 use domain::registration::{Binding, ConnectorKind, Controller, System};
+use evidence::entry::Word;
 use evidence::jwk::Jwk;
 use platform::secret::Secret;
 use platform::webhook::SigningKey;
@@ -63,11 +64,26 @@ pub(super) fn terms(controller: &Controller) -> Result<(), String> {
     if controller.issuer.is_empty() || controller.issuer.len() > 256 {
         return Err("`issuer` is 1 to 256 characters".to_owned());
     }
+    let named = |name: &String| (1..=200).contains(&name.chars().count()) && !name.chars().any(char::is_control);
+    if !std::iter::once(&controller.name).chain(&controller.aliases).all(named) {
+        return Err("`name` and `aliases` are 1 to 200 characters without control characters".to_owned());
+    }
     controller.terms().map(drop).map_err(|error| error.to_string())
+}
+
+/// An account is what its channel calls it: a number, a page, an address.
+pub(super) fn account(binding: &Binding) -> Result<(), String> {
+    product(&binding.product)?;
+    if (1..=254).contains(&binding.account.len()) && binding.account.bytes().all(|byte| byte.is_ascii_graphic()) {
+        Ok(())
+    } else {
+        Err("`account` is 1 to 254 letters, digits and signs, as the channel writes it".to_owned())
+    }
 }
 
 pub(super) fn reach(system: &System) -> Result<(), String> {
     slug(&system.slug)?;
+    system.products.iter().try_for_each(|one| product(one))?;
     if !(1..=1000).contains(&system.concurrency) {
         return Err("`concurrency` is 1 to 1000".to_owned());
     }
@@ -123,7 +139,16 @@ fn slug(slug: &str) -> Result<(), String> {
     }
 }
 
+/// Products stand in entries.
+fn product(product: &str) -> Result<(), String> {
+    let word = product.parse::<Word>().map(drop);
+    word.map_err(|_| format!("`{product}` is no product: a word of letters, digits and - was expected"))
+}
+
 /// The address itself is judged when it is used: what it resolves to can change.
 fn is_http(url: &str) -> bool {
-    (url.starts_with("https://") || url.starts_with("http://")) && url.len() <= 2048
+    let host = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+    host.is_some_and(|host| !host.is_empty() && !host.starts_with('/'))
+        && url.len() <= 2048
+        && url.bytes().all(|byte| byte.is_ascii_graphic())
 }
