@@ -6,4 +6,5 @@ mod contract;
 mod corpus;
 mod doors;
 mod faults;
+mod messages;
 mod outcomes;

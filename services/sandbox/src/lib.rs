@@ -25,7 +25,7 @@ use platform::lifecycle::Stop;
 use platform::webhook::VerifyingKey;
 
 pub use manner::{Answering, Manner, Trouble, Verdict};
-pub use record::{Delivery, Record};
+pub use record::{Delivery, Heard, Record};
 pub use task::Task;
 
 /// A client business before it listens.

@@ -1,11 +1,12 @@
 //! What a client business was sent: ids, digests and counts, no person.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use domain::id::{RequestId, TaskId};
 
 use crate::manner::Verdict;
+use crate::task::Task;
 
 /// What is known of one task's deliveries.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +25,17 @@ pub struct Delivery {
     pub done: bool,
 }
 
+/// What is known of one message beside the tasks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Heard {
+    /// Its type.
+    pub kind: String,
+    /// SHA-256 of the body of the first delivery.
+    pub digest: [u8; 32],
+    /// How often it came with a good signature.
+    pub times: u32,
+}
+
 /// Everything that it was sent.
 #[derive(Debug, Default)]
 pub struct Record {
@@ -33,6 +45,9 @@ pub struct Record {
 #[derive(Debug, Default)]
 struct Seen {
     deliveries: HashMap<TaskId, Delivery>,
+    tasks: HashMap<TaskId, (Task, [u8; 32])>,
+    messages: HashMap<String, Heard>,
+    withdrawn: HashSet<TaskId>,
     receipts: HashMap<TaskId, (Verdict, String)>,
     refused: u32,
     altered: u32,
@@ -69,7 +84,21 @@ impl Record {
         self.lock().refused
     }
 
-    /// Deliveries whose bytes were not those of the task's first delivery.
+    /// All messages beside the tasks, by their ids.
+    #[must_use]
+    pub fn messages(&self) -> Vec<(String, Heard)> {
+        let seen = self.lock();
+        let messages = seen.messages.iter();
+        messages.map(|(id, heard)| (id.clone(), heard.clone())).collect()
+    }
+
+    /// Whether a task need not be done any more, as far as was said.
+    #[must_use]
+    pub fn is_withdrawn(&self, task: TaskId) -> bool {
+        self.lock().withdrawn.contains(&task)
+    }
+
+    /// Deliveries whose bytes were not those of the first delivery of their task or message.
     #[must_use]
     pub fn altered(&self) -> u32 {
         self.lock().altered
@@ -81,17 +110,45 @@ impl Record {
         self.lock().refused_receipts
     }
 
-    pub(crate) fn note(&self, task: TaskId, request: RequestId, digest: [u8; 32]) -> Noted {
+    pub(crate) fn hear(&self, id: &str, kind: &str, digest: [u8; 32]) {
         let mut seen = self.lock();
+        let new = Heard {
+            kind: kind.to_owned(),
+            digest,
+            times: 0,
+        };
+        let heard = seen.messages.entry(id.to_owned()).or_insert(new);
+        heard.times += 1;
+        if heard.digest != digest {
+            seen.altered += 1;
+        }
+    }
+
+    pub(crate) fn withdraw(&self, task: TaskId) {
+        self.lock().withdrawn.insert(task);
+    }
+
+    /// A task that came and is wanted still, with the digest of its body.
+    pub(crate) fn task(&self, task: TaskId) -> Option<(Task, [u8; 32])> {
+        let seen = self.lock();
+        seen.tasks
+            .get(&task)
+            .filter(|_| !seen.withdrawn.contains(&task))
+            .cloned()
+    }
+
+    pub(crate) fn note(&self, task: &Task, digest: [u8; 32]) -> Noted {
+        let mut seen = self.lock();
+        seen.tasks.entry(task.task).or_insert_with(|| (task.clone(), digest));
         let new = Delivery {
-            request,
+            request: task.request,
             digest,
             times: 0,
             effects: 0,
             receipts: 0,
             done: false,
         };
-        let delivery = seen.deliveries.entry(task).or_insert(new);
+        let delivery = seen.deliveries.entry(task.task).or_insert(new);
         delivery.times += 1;
         let noted = if delivery.times == 1 {
             Noted::First

@@ -43,6 +43,12 @@ pub(crate) struct Message {
     pub(crate) data: serde_json::Value,
 }
 
+/// The task that a message is about.
+#[derive(Debug, Deserialize)]
+pub(crate) struct About {
+    pub(crate) task: TaskId,
+}
+
 impl Task {
     /// How many identities the task names.
     #[must_use]

@@ -118,3 +118,95 @@ pub async fn advance(tx: &mut Tx, moves: &[(ControllerId, i64, i64)]) -> Result<
         .map(|row| Ok(ControllerId::from_uuid(row.get(0)?)))
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use platform::chance::{SeededRng, bytes};
+
+    use super::*;
+    use crate::Store;
+    use crate::fixture::on_each_engine;
+
+    const ACCEPT: Statement = Statement::both(
+        "test_accept",
+        "INSERT INTO request (id, digest, body_digest, controller, stage, version, exercised, channel, door, \
+         assurance, assured_at, regime, regime_version, zone, received_at, accepted_at, due_at, status_digest, answer) \
+         VALUES ($1, $2, $2, $3, 'ready', 1, 'deletion', 'web', 'rest', 'none', 0, 'gdpr', '1', 'UTC', 0, $4, 0, $2, $2)",
+    );
+    const COUNT: Statement = Statement::both(
+        "test_count",
+        "INSERT INTO intake_counter (controller, last) VALUES ($1, 1) \
+         ON CONFLICT (controller) DO UPDATE SET last = intake_counter.last + 1",
+    );
+    const NUMBER: Statement = Statement::both(
+        "test_number",
+        "INSERT INTO intake (controller, seq, request) SELECT $1, last, $2 FROM intake_counter WHERE controller = $1",
+    );
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(1_777_885_200 + second).unwrap()
+    }
+
+    async fn accept(store: &Store, rng: &SeededRng, controller: ControllerId, second: i64) {
+        let id = RequestId::new(at(second), bytes(rng)).uuid();
+        let digest = bytes::<32>(rng);
+        let args = Args::new().uuid(id).blob(&digest).uuid(controller.uuid());
+        store
+            .db()
+            .execute(&ACCEPT, args.int(at(second).as_microsecond()))
+            .await
+            .unwrap();
+        store
+            .db()
+            .execute(&COUNT, Args::new().uuid(controller.uuid()))
+            .await
+            .unwrap();
+        store
+            .db()
+            .execute(&NUMBER, Args::new().uuid(controller.uuid()).uuid(id))
+            .await
+            .unwrap();
+    }
+
+    async fn keep_these(store: &Store, notices: &[(ControllerId, SystemId)]) {
+        let mut tx = store.db().begin().await.unwrap();
+        keep(&mut tx, notices).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+
+    async fn numbers(store: &Store, each: i64) -> Vec<i64> {
+        let owed = owed(store.db(), 9, each).await.unwrap();
+        owed.iter().map(|one| one.seq).collect()
+    }
+
+    #[tokio::test]
+    async fn what_came_since_there_is_a_notices_system_is_owed_once() {
+        on_each_engine(async |store| {
+            let rng = SeededRng::new(1);
+            let whose = ControllerId::new(at(0), bytes(&rng));
+            accept(&store, &rng, whose, 1).await;
+            let notices = [(whose, SystemId::new(at(2), bytes(&rng)))];
+            for second in [3, 4, 5] {
+                accept(&store, &rng, whose, second).await;
+            }
+            keep_these(&store, &notices).await;
+            keep_these(&store, &notices).await;
+            assert_eq!(numbers(&store, 9).await, [2, 3, 4], "what came before is not owed");
+            assert_eq!(numbers(&store, 2).await, [2, 3]);
+
+            let mut tx = store.db().begin().await.unwrap();
+            assert_eq!(advance(&mut tx, &[(whose, 1, 3)]).await.unwrap(), [whose]);
+            assert_eq!(
+                advance(&mut tx, &[(whose, 1, 4)]).await.unwrap(),
+                [],
+                "somebody was there before"
+            );
+            tx.commit().await.unwrap();
+            assert_eq!(numbers(&store, 9).await, [4]);
+
+            keep_these(&store, &[]).await;
+            assert!(numbers(&store, 9).await.is_empty());
+        })
+        .await;
+    }
+}

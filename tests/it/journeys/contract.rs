@@ -13,13 +13,46 @@ use tests::on_both;
 const TASK: &str = include_str!("../../../schemas/webhook/task.schema.json");
 const RECEIPT: &str = include_str!("../../../schemas/webhook/receipt.schema.json");
 
-fn validator(schema: &str) -> Validator {
+/// Of what a client's systems are told beside their tasks.
+pub(super) const MESSAGES: &[(&str, &str)] = &[
+    (
+        "dsr.task.withdrawn",
+        include_str!("../../../schemas/webhook/task-withdrawn.schema.json"),
+    ),
+    (
+        "dsr.task.reminder",
+        include_str!("../../../schemas/webhook/task-reminder.schema.json"),
+    ),
+    (
+        "dsr.task.unanswered",
+        include_str!("../../../schemas/webhook/task-unanswered.schema.json"),
+    ),
+    (
+        "dsr.request.received",
+        include_str!("../../../schemas/webhook/request-received.schema.json"),
+    ),
+    (
+        "dsr.receipt.logged",
+        include_str!("../../../schemas/webhook/receipt-logged.schema.json"),
+    ),
+    (
+        "dsr.request.assembled",
+        include_str!("../../../schemas/webhook/request-assembled.schema.json"),
+    ),
+    (
+        "dsr.request.closed",
+        include_str!("../../../schemas/webhook/request-closed.schema.json"),
+    ),
+    ("ping", include_str!("../../../schemas/webhook/ping.schema.json")),
+];
+
+pub(super) fn validator(schema: &str) -> Validator {
     let schema: Value = serde_json::from_str(schema).expect("a schema is JSON");
     jsonschema::validator_for(&schema).expect("a schema is one")
 }
 
 #[track_caller]
-fn holds(validator: &Validator, value: &Value) {
+pub(super) fn holds(validator: &Validator, value: &Value) {
     let errors: Vec<String> = validator
         .iter_errors(value)
         .map(|error| format!("{}: {error}", error.instance_path()))
@@ -63,7 +96,8 @@ async fn a_webhook_and_its_receipt_are_what_the_schemas_say(router: &Router) {
 #[test]
 fn the_schemas_are_closed() {
     let example = |schema: &str| serde_json::from_str::<Value>(schema).unwrap()["examples"][0].clone();
-    for schema in [TASK, RECEIPT] {
+    let messages = MESSAGES.iter().map(|(_, schema)| *schema);
+    for schema in [TASK, RECEIPT].into_iter().chain(messages) {
         let (validator, good) = (validator(schema), example(schema));
         holds(&validator, &good);
         let mut more = good.clone();

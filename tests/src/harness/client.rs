@@ -51,6 +51,8 @@ pub struct Client<'r> {
     pub accounts: Accounts,
     /// Its systems, in the order in which they were wished for.
     pub systems: Vec<Business>,
+    /// Where its notices go, if anywhere.
+    pub notices: Option<Business>,
     pub(super) seed: [u8; 32],
 }
 
@@ -127,6 +129,17 @@ impl Client<'_> {
     pub async fn asks(&self, right: &str, person: &Person) -> Case<'_> {
         let answer = self.router.post_request(&self.rest(right, person), &key()).await;
         self.router.case(answer.accepted())
+    }
+
+    /// Where its notices go.
+    ///
+    /// # Panics
+    /// When it has none.
+    #[must_use]
+    pub fn notices(&self) -> &Business {
+        self.notices
+            .as_ref()
+            .expect("the business was registered with a notices system")
     }
 
     /// Its requests, newest first.

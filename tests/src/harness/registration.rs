@@ -38,6 +38,8 @@ impl Accounts {
 /// A system and where it is.
 pub(super) struct SystemEntry<'a> {
     pub slug: &'a str,
+    /// `webhook` or `notices`.
+    pub kind: &'static str,
     pub url: &'a str,
     pub secret: &'a Secret,
 }
@@ -58,6 +60,7 @@ pub(super) fn business(slug: &str, accounts: &Accounts, systems: &[SystemEntry<'
     }
     for SystemEntry {
         slug: system,
+        kind,
         url,
         secret,
     } in systems
@@ -65,9 +68,12 @@ pub(super) fn business(slug: &str, accounts: &Accounts, systems: &[SystemEntry<'
         let secret = secret.expose();
         let _ = write!(
             text,
-            "[[system]]\ncontroller = {slug:?}\nslug = {system:?}\nurl = {url:?}\nwants_description = true\n\
+            "[[system]]\ncontroller = {slug:?}\nslug = {system:?}\nkind = {kind:?}\nurl = {url:?}\n\
              secrets = [{secret:?}]\n"
         );
+        if *kind == "webhook" {
+            text += "wants_description = true\n";
+        }
     }
     let _ = write!(text, "[[key]]\ncontroller = {slug:?}\njwk = {}\n", inline(jwk));
     let _ = write!(

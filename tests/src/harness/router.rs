@@ -31,6 +31,9 @@ use super::registration::{Accounts, SystemEntry};
 use super::running::{self, Held, Running};
 use super::tap::{Tap, loopback};
 
+/// A system of this name is a business's notices system.
+const NOTICES: &str = "notices";
+
 static EMBEDDED: OnceCell<Router> = OnceCell::const_new();
 static CLUSTER: OnceCell<Router> = OnceCell::const_new();
 
@@ -201,7 +204,22 @@ impl Router {
     /// # Panics
     /// When it can't be registered.
     pub async fn client_of(&self, name: &str, wanted: Vec<(&str, Manner)>) -> Client<'_> {
-        let mut client = self.unregistered(name);
+        self.registered(self.unregistered(name), wanted).await
+    }
+
+    /// A business with one system of this manner, and one for its notices.
+    ///
+    /// # Panics
+    /// When it can't be registered.
+    pub async fn client_with_notices(&self, name: &str, manner: Manner) -> Client<'_> {
+        let notices = Manner::good(Verdict::Silent, Answering::ByPost);
+        let wanted = vec![("crm", manner), (NOTICES, notices)];
+        let mut client = self.registered(self.unregistered(name), wanted).await;
+        client.notices = client.systems.pop();
+        client
+    }
+
+    async fn registered<'r>(&'r self, mut client: Client<'r>, wanted: Vec<(&str, Manner)>) -> Client<'r> {
         let mut listening = vec![];
         for (system, manner) in wanted {
             let secret = webhook::generate_shared(&*self.rng);
@@ -211,7 +229,12 @@ impl Router {
         }
         let entries: Vec<_> = listening
             .iter()
-            .map(|(slug, url, secret)| SystemEntry { slug, url, secret })
+            .map(|(slug, url, secret)| SystemEntry {
+                slug,
+                kind: if *slug == NOTICES { NOTICES } else { "webhook" },
+                url,
+                secret,
+            })
             .collect();
         self.register(&client.registration(&entries)).await;
         client.id = self.known(&client).await;
@@ -229,6 +252,7 @@ impl Router {
             let secret = webhook::generate_shared(&*self.rng);
             let entry = SystemEntry {
                 slug: "crm",
+                kind: "webhook",
                 url,
                 secret: &secret,
             };
@@ -252,6 +276,7 @@ impl Router {
             slug,
             accounts: Accounts::new(bot),
             systems: vec![],
+            notices: None,
             seed: chance::bytes(&*self.rng),
         }
     }
@@ -386,6 +411,14 @@ impl Router {
             .bearer_auth(self.running.product.expose())
             .header("idempotency-key", key);
         answer(request.header("content-type", "application/json").body(body)).await
+    }
+
+    /// `POST /v1/requests/{id}/withdraw`.
+    pub async fn withdraw(&self, id: RequestId) -> Answer {
+        let request = self
+            .http
+            .post(format!("{}/v1/requests/{id}/withdraw", self.running.intake));
+        answer(request.bearer_auth(self.running.product.expose())).await
     }
 
     /// `POST /v1/receipts`.

@@ -1,6 +1,7 @@
 //! One attempt to send a message: as a task's, but for what opens it and for its end.
 //!
-//! Its bytes name no person and are sealed under a request's evidence key. A task that can't be delivered is parked and
+//! Its bytes name no person and are sealed under a request's evidence key. A receipt in the answer to a reminder counts
+//! like any other. A task that can't be delivered is parked and
 //! stays; a message is given up, counted, and said aloud, and its row is kept for some days only.
 
 use connectors::Attempted;
@@ -9,6 +10,7 @@ use domain::registration::{ConnectorKind, System};
 use domain::task::ParkReason;
 use evidence::digest::sha256;
 use platform::chance;
+use platform::egress::Ours;
 use platform::metrics::Counter;
 use platform::propagation;
 use store::messages::BODY;
@@ -21,6 +23,7 @@ use super::attempt::{Freed, Tools};
 use super::parcel::{Key, Load};
 use super::policy::{Decision, Schedule, Tried};
 use super::record::Report;
+use crate::collect::NotTaken;
 
 static SENT: Counter = Counter::new(
     "quittance_messages_total",
@@ -74,7 +77,27 @@ impl Tools {
             at: self.clock.now(),
             trace: &propagation::current(),
         };
-        Ok(attempt(&self.egress, handover, self.limits).await)
+        let attempted = attempt(&self.egress, handover, self.limits).await;
+        Ok(self.collect_prompted(attempted).await)
+    }
+
+    /// Takes the receipt out of an answer, if there is one: if it can't be stored now, the message is sent again.
+    async fn collect_prompted(&self, attempted: Attempted) -> Attempted {
+        let Attempted::Delivered {
+            status,
+            receipt: Some(token),
+        } = attempted
+        else {
+            return attempted;
+        };
+        match self.collector.submit(token).await {
+            Ok(()) => {}
+            Err(NotTaken::Refused(refusal)) => {
+                tracing::warn!(%refusal, "the answer to a message held a receipt that doesn't count");
+            }
+            Err(NotTaken::Again) => return Attempted::Ours(Ours::Network),
+        }
+        Attempted::Delivered { status, receipt: None }
     }
 
     fn unready(&self, claimed: &ClaimedMessage, unready: &Unready) -> Decision {

@@ -17,7 +17,7 @@ use platform::lifecycle::{Ended, Lifecycle, Stop, Woken};
 use platform::problem::chain;
 use platform::telemetry::{self, Telemetry};
 use platform::webhook::VerifyingKey;
-use sandbox::{Answering, Client, Delivery, Deps, Manner, Record, Sandbox as Business, Verdict};
+use sandbox::{Answering, Client, Delivery, Deps, Heard, Manner, Record, Sandbox as Business, Verdict};
 use serde_json::json;
 
 use crate::failure::Failure;
@@ -29,8 +29,8 @@ const LOOK: Duration = Duration::from_millis(100);
 
 /// Be a client business: receive webhooks, verify them, and answer with signed receipts.
 ///
-/// It checks what a receiver must check (signature, time, digest) and prints each task by its ids, never what it says
-/// about a person. Register the key that it prints, and its address, with `quittance apply`. By `--hostile` it
+/// It checks what a receiver must check (signature, time, digest) and prints each task and message by its ids, never
+/// what it says about a person. A notices system may point at it too. Register the key that it prints, and its address, with `quittance apply`. By `--hostile` it
 /// misbehaves: answers late, twice, with errors after the work was done, or with forged receipts; the same seed
 /// misbehaves the same way.
 #[derive(Debug, Args)]
@@ -196,12 +196,19 @@ fn quiet() -> Telemetry {
 /// Tells what is new in the record, by ids and counts.
 async fn watch(record: Arc<Record>, stop: Stop, output: Output) -> Result<(), std::convert::Infallible> {
     let mut told: HashMap<TaskId, Delivery> = HashMap::new();
+    let mut heard: HashMap<String, Heard> = HashMap::new();
     let mut refused = 0;
     while stop.sleep(LOOK).await == Woken::Rested {
         for (task, delivery) in record.deliveries() {
             if told.get(&task) != Some(&delivery) {
                 tell(task, &delivery, output);
                 told.insert(task, delivery);
+            }
+        }
+        for (id, message) in record.messages() {
+            if heard.get(&id) != Some(&message) {
+                tell_message(&id, &message, output);
+                heard.insert(id, message);
             }
         }
         if record.refused() > refused {
@@ -211,6 +218,12 @@ async fn watch(record: Arc<Record>, stop: Stop, output: Output) -> Result<(), st
         }
     }
     Ok(())
+}
+
+fn tell_message(id: &str, message: &Heard, output: Output) {
+    let words = format!("{id}  {}  verified; came {} times", message.kind, message.times);
+    let facts = json!({"message": id, "type": message.kind, "times": message.times});
+    output.tell(words, &facts);
 }
 
 fn tell(task: TaskId, delivery: &Delivery, output: Output) {
