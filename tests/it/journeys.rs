@@ -8,3 +8,4 @@ mod doors;
 mod faults;
 mod messages;
 mod outcomes;
+mod pull;

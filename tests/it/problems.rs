@@ -18,10 +18,15 @@ fn every_problem_has_one_page_and_every_page_a_problem() {
             )
         })
         .collect();
-    let problems: Vec<&Problem> = [platform::problem::ALL, intake::PROBLEMS, ledger::PROBLEMS]
-        .into_iter()
-        .flatten()
-        .collect();
+    let problems: Vec<&Problem> = [
+        platform::problem::ALL,
+        intake::PROBLEMS,
+        dispatch::PROBLEMS,
+        ledger::PROBLEMS,
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
     for problem in &problems {
         let page = pages
             .get(problem.name)

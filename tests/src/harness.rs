@@ -15,6 +15,7 @@ pub mod torn;
 
 mod case;
 mod client;
+mod fetching;
 mod folder;
 mod inside;
 mod place;
@@ -30,6 +31,7 @@ use tokio::runtime::{Builder, Runtime};
 
 pub use case::{Case, Proved, TaskRow};
 pub use client::{ACCESS, Business, Client, DELETE, key};
+pub use fetching::Fetching;
 pub use folder::Folder;
 pub use inside::open;
 pub use person::Person;

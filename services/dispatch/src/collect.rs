@@ -16,8 +16,9 @@ mod notices;
 
 use std::sync::Arc;
 
-use domain::id::ControllerId;
+use domain::id::{ControllerId, TaskId};
 use evidence::jwk::Jwk;
+use evidence::token::bind::BindingError;
 use evidence::token::{self, Refusal, RegisteredKey, VerifiedReceipt};
 use platform::gather::{Callers, NotDone, Work, gather};
 use platform::metrics::Counter;
@@ -94,7 +95,16 @@ impl Collector {
 
     /// Verifies a receipt and waits until it is durable.
     pub(crate) async fn submit(&self, token: Vec<u8>) -> Result<(), NotTaken> {
-        let outcome = self.take(token).await;
+        self.submit_where(token, |_| true).await
+    }
+
+    /// The same for a receipt that must be about this task.
+    pub(crate) async fn submit_about(&self, task: TaskId, token: Vec<u8>) -> Result<(), NotTaken> {
+        self.submit_where(token, |receipt| receipt.report.task() == task).await
+    }
+
+    async fn submit_where(&self, token: Vec<u8>, fits: impl Fn(&VerifiedReceipt) -> bool) -> Result<(), NotTaken> {
+        let outcome = self.take(token, fits).await;
         let result = match &outcome {
             Ok(()) => "stored",
             Err(NotTaken::Refused(refusal)) => refusal.code().as_str(),
@@ -104,8 +114,11 @@ impl Collector {
         outcome
     }
 
-    async fn take(&self, token: Vec<u8>) -> Result<(), NotTaken> {
+    async fn take(&self, token: Vec<u8>, fits: impl Fn(&VerifiedReceipt) -> bool) -> Result<(), NotTaken> {
         let incoming = self.verify(token)?;
+        if !fits(&incoming.receipt) {
+            return Err(NotTaken::Refused(Refusal::Unbound(BindingError::NotYours)));
+        }
         match self.callers.submit(incoming).await {
             Ok(Taken::Stored) => Ok(()),
             Ok(Taken::Refused(refusal)) => Err(NotTaken::Refused(refusal)),

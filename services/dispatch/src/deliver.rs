@@ -20,7 +20,7 @@ mod courier;
 mod endpoints;
 mod message;
 mod parcel;
-mod record;
+pub(crate) mod record;
 mod secrets;
 mod tenure;
 
@@ -38,7 +38,7 @@ use platform::metrics::Counter;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use store::registry::DirectoryCache;
-use store::tasks::release;
+use store::tasks::{fetch, release};
 use store::{Store, leases, messages};
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet};
@@ -181,6 +181,7 @@ async fn keep_once(tenure: &Tenure, bench: &Bench) -> Result<(), DbError> {
         })
     });
     let (tasks, messages) = released.await?;
+    let tasks = tasks + usize::try_from(fetch::over(bench.store.db(), now, RELEASE_MAX).await?).unwrap_or(0);
     if tasks + messages > 0 {
         tracing::info!(tasks, messages, "what had a sender that is gone is due again");
         RELEASED.add(tasks as u64, &[]);

@@ -1,7 +1,7 @@
 //! From a ready request to its closing: plan, deliver, collect, close.
 //!
 //! Read in this order: what a process is made of (`service`); how a request's systems are fixed (`plan`), how its
-//! tasks reach them (`deliver`), how their receipts come back and close it (`collect`); what else clients' systems are
+//! tasks reach them (`deliver`) or are fetched (`pull`), how their receipts come back and close it (`collect`); what else clients' systems are
 //! told (`herald`); what the ledger confirms (`logged`), and what is found when something was left behind (`reconcile`).
 
 mod config;
@@ -10,6 +10,8 @@ mod service;
 mod plan;
 
 mod deliver;
+
+mod pull;
 
 mod collect;
 
@@ -30,7 +32,7 @@ pub use config::Config;
 pub use deliver::Config as DeliverConfig;
 pub use deliver::policy::Schedule;
 pub use herald::Config as HeraldConfig;
-pub use service::{BuildError, Deps, Dispatch, build};
+pub use service::{BuildError, Deps, Dispatch, PROBLEMS, build};
 
 #[cfg(test)]
 mod tests;

@@ -12,9 +12,10 @@ use platform::bus::SharedBus;
 use platform::chance::{self, SharedRng};
 use platform::clock::SharedClock;
 use platform::egress::{self, Egress};
-use platform::http::{BindError, Check, Server};
+use platform::http::{BindError, Check, Pages, Server};
 use platform::keyring::Keyring;
 use platform::lifecycle::{Lifecycle, Stop};
+use platform::problem::Problem;
 use proto::Group;
 use store::Store;
 use store::outbox::Relay;
@@ -27,9 +28,10 @@ use crate::config::Config;
 use crate::herald::Herald;
 use crate::logged::Logged;
 use crate::plan::{Grounds, Planner};
+use crate::pull::{Pull, Room};
 use crate::reconcile::Reconciler;
 use crate::signing::Signer;
-use crate::{consume, deliver, pages};
+use crate::{consume, deliver, pages, pull};
 
 /// How webhooks call themselves.
 const USER_AGENT: &str = concat!("Quittance/", env!("CARGO_PKG_VERSION"));
@@ -57,6 +59,12 @@ pub struct Deps {
     /// Chance.
     pub rng: SharedRng,
 }
+
+/// Every problem that dispatch answers beside those of every server.
+pub const PROBLEMS: &[Problem] = pull::PROBLEMS;
+
+/// What their `type`s lead to.
+const PAGES: Pages = Pages(&[("not-fetched", include_str!("../../../schemas/problems/not-fetched.md"))]);
 
 /// Every task's body holds it three times, and has 20 kB.
 pub(crate) const PUBLIC_URL_LENGTH_MAX: usize = 200;
@@ -87,6 +95,7 @@ pub struct Dispatch {
     reconciler: Reconciler,
     herald: Herald,
     deliver: deliver::Bench,
+    room: Room,
     collect: (collect::batch::Bench, collect::Queue),
     deps: Deps,
 }
@@ -103,8 +112,10 @@ pub async fn build(config: Config, deps: Deps) -> Result<Dispatch, BuildError> {
             "the registry could not be read yet"
         );
     }
+    let pull = puller(&deps, &collector, &bell);
     Ok(Dispatch {
-        server: server(&config, &deps, &collector)?,
+        room: pull.room.clone(),
+        server: server(&config, &deps, &collector, pull)?,
         relay: relay(&deps),
         logged: Logged {
             store: deps.store.clone(),
@@ -154,6 +165,7 @@ impl Dispatch {
         lifecycle.spawn("dispatch reconcile", self.reconciler.run(stop.clone()));
         lifecycle.spawn("dispatch herald", self.herald.run(stop.clone()));
         lifecycle.spawn("dispatch deliver", deliver::run(self.deliver, stop.clone()));
+        lifecycle.spawn("dispatch pull", self.room.close_at(stop.clone()));
         let (bench, queue) = self.collect;
         for _ in 0..COLLECTORS {
             lifecycle.spawn(
@@ -173,8 +185,8 @@ async fn keep_fresh(directory: DirectoryCache, stop: Stop) -> Result<(), std::co
     Ok(())
 }
 
-fn server(config: &Config, deps: &Deps, collector: &Collector) -> Result<Server, BindError> {
-    let collector = Data::new(collector.clone());
+fn server(config: &Config, deps: &Deps, collector: &Collector, pull: Pull) -> Result<Server, BindError> {
+    let (collector, pull) = (Data::new(collector.clone()), Data::new(pull));
     let store = deps.store.clone();
     let ready = Check::new("router database", move || {
         let store = store.clone();
@@ -185,11 +197,31 @@ fn server(config: &Config, deps: &Deps, collector: &Collector) -> Result<Server,
             // One byte more than a token may have, so that the token's own rule refuses it in the standard's words.
             .app_data(PayloadConfig::new(TOKEN_BYTES_MAX + 1))
             .route(web::post().to(collect::door::receive));
+        let receipt = web::resource("/v1/tasks/{id}/receipt")
+            .app_data(PayloadConfig::new(TOKEN_BYTES_MAX + 1))
+            .route(web::post().to(pull::door::receipt));
         routes
             .app_data(collector.clone())
+            .app_data(pull.clone())
+            .app_data(Data::new(PAGES))
             .service(receipts)
+            .service(web::resource("/v1/tasks/lease").route(web::post().to(pull::door::lease)))
+            .service(receipt)
             .service(web::resource("/schemas/events/{name}").route(web::get().to(pages::event)));
     })
+}
+
+fn puller(deps: &Deps, collector: &Collector, bell: &Bell) -> Pull {
+    Pull {
+        store: deps.store.clone(),
+        keys: deps.keys.clone(),
+        directory: deps.directory.clone(),
+        collector: collector.clone(),
+        bell: bell.clone(),
+        clock: Arc::clone(&deps.clock),
+        rng: Arc::clone(&deps.rng),
+        room: Room::default(),
+    }
 }
 
 fn relay(deps: &Deps) -> Relay {

@@ -5,6 +5,7 @@
 
 pub mod alarms;
 pub mod claim;
+pub mod fetch;
 pub mod record;
 pub mod release;
 pub mod remind;
@@ -35,6 +36,7 @@ pub(crate) const ALL: &[&[Statement]] = &[
     &[INSERT],
     alarms::ALL,
     claim::ALL,
+    fetch::ALL,
     record::ALL,
     release::ALL,
     remind::ALL,

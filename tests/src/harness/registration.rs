@@ -38,10 +38,36 @@ impl Accounts {
 /// A system and where it is.
 pub(super) struct SystemEntry<'a> {
     pub slug: &'a str,
-    /// `webhook` or `notices`.
-    pub kind: &'static str,
-    pub url: &'a str,
-    pub secret: &'a Secret,
+    pub reached: Reached<'a>,
+}
+
+/// How its tasks come to it.
+pub(super) enum Reached<'a> {
+    /// They are sent there, signed with that; `kind` is `webhook` or `notices`.
+    At {
+        kind: &'static str,
+        url: &'a str,
+        secret: &'a Secret,
+    },
+    /// It fetches them.
+    NotAtAll,
+}
+
+impl Reached<'_> {
+    fn lines(&self) -> String {
+        match self {
+            Self::At { kind, url, secret } => {
+                let described = if *kind == "webhook" {
+                    "wants_description = true\n"
+                } else {
+                    ""
+                };
+                let secret = secret.expose();
+                format!("kind = {kind:?}\nurl = {url:?}\nsecrets = [{secret:?}]\n{described}")
+            }
+            Self::NotAtAll => "kind = \"pull\"\nwants_description = true\n".to_owned(),
+        }
+    }
 }
 
 /// A business with its accounts, systems, key and standing instruction.
@@ -58,22 +84,9 @@ pub(super) fn business(slug: &str, accounts: &Accounts, systems: &[SystemEntry<'
             "[[binding]]\ncontroller = {slug:?}\nproduct = {PRODUCT:?}\nchannel = {channel:?}\naccount = {account:?}\n"
         );
     }
-    for SystemEntry {
-        slug: system,
-        kind,
-        url,
-        secret,
-    } in systems
-    {
-        let secret = secret.expose();
-        let _ = write!(
-            text,
-            "[[system]]\ncontroller = {slug:?}\nslug = {system:?}\nkind = {kind:?}\nurl = {url:?}\n\
-             secrets = [{secret:?}]\n"
-        );
-        if *kind == "webhook" {
-            text += "wants_description = true\n";
-        }
+    for SystemEntry { slug: system, reached } in systems {
+        let reached = reached.lines();
+        let _ = write!(text, "[[system]]\ncontroller = {slug:?}\nslug = {system:?}\n{reached}");
     }
     let _ = write!(text, "[[key]]\ncontroller = {slug:?}\njwk = {}\n", inline(jwk));
     let _ = write!(

@@ -22,12 +22,13 @@ use tokio::sync::{Mutex, OnceCell};
 
 use super::case::Case;
 use super::client::{Business, Client};
+use super::fetching::Fetching;
 use super::patience::eventually;
 use super::person::fresh;
 use super::place::Place;
 use super::processes::Processes;
 use super::provider::Sent;
-use super::registration::{Accounts, SystemEntry};
+use super::registration::{Accounts, Reached, SystemEntry};
 use super::running::{self, Held, Running};
 use super::tap::{Tap, loopback};
 
@@ -231,9 +232,11 @@ impl Router {
             .iter()
             .map(|(slug, url, secret)| SystemEntry {
                 slug,
-                kind: if *slug == NOTICES { NOTICES } else { "webhook" },
-                url,
-                secret,
+                reached: Reached::At {
+                    kind: if *slug == NOTICES { NOTICES } else { "webhook" },
+                    url,
+                    secret,
+                },
             })
             .collect();
         self.register(&client.registration(&entries)).await;
@@ -252,9 +255,11 @@ impl Router {
             let secret = webhook::generate_shared(&*self.rng);
             let entry = SystemEntry {
                 slug: "crm",
-                kind: "webhook",
-                url,
-                secret: &secret,
+                reached: Reached::At {
+                    kind: "webhook",
+                    url,
+                    secret: &secret,
+                },
             };
             text += &client.registration(&[entry]);
         }
@@ -263,6 +268,21 @@ impl Router {
             client.id = self.known(client).await;
         }
         clients
+    }
+
+    /// A business with one system that fetches its tasks.
+    ///
+    /// # Panics
+    /// When it can't be registered.
+    pub async fn fetching(&self, name: &str) -> Fetching<'_> {
+        let mut client = self.unregistered(name);
+        let entry = SystemEntry {
+            slug: "crm",
+            reached: Reached::NotAtAll,
+        };
+        self.register(&client.registration(&[entry])).await;
+        client.id = self.known(&client).await;
+        Fetching::of(client).await
     }
 
     /// A business that nobody knows of yet.
@@ -428,6 +448,18 @@ impl Router {
             request
                 .header("content-type", "application/secevent+jwt")
                 .body(token.to_owned()),
+        )
+        .await
+    }
+
+    /// A `POST` to dispatch under a token.
+    pub async fn post_as(&self, token: &Secret, path: &str, media_type: &str, body: Vec<u8>) -> Answer {
+        let request = self.http.post(format!("{}{path}", self.running.dispatch));
+        answer(
+            request
+                .bearer_auth(token.expose())
+                .header("content-type", media_type)
+                .body(body),
         )
         .await
     }

@@ -22,10 +22,21 @@ struct SetError<'a> {
 
 /// Takes a receipt.
 pub(crate) async fn receive(request: HttpRequest, body: Bytes, collector: Data<Collector>) -> HttpResponse {
-    if !is_set(&request) {
-        return refuse("invalid_request", "the content type must be application/secevent+jwt");
+    match refuse_media_type(&request) {
+        Some(refused) => refused,
+        None => answer(collector.submit(body.to_vec()).await),
     }
-    match collector.submit(body.to_vec()).await {
+}
+
+/// The refusal of what does not say that it is a security event token.
+pub(crate) fn refuse_media_type(request: &HttpRequest) -> Option<HttpResponse> {
+    let refuse = || refuse("invalid_request", "the content type must be application/secevent+jwt");
+    (!is_set(request)).then(refuse)
+}
+
+/// The standard's answer to what became of a receipt.
+pub(crate) fn answer(outcome: Result<(), NotTaken>) -> HttpResponse {
+    match outcome {
         Ok(()) => HttpResponse::Accepted().finish(),
         Err(NotTaken::Refused(refusal)) => refuse(refusal.code().as_str(), &description(&refusal)),
         Err(NotTaken::Again) => HttpResponse::ServiceUnavailable()

@@ -73,13 +73,13 @@ impl Report {
 
 /// What became of a claimed task.
 #[derive(Debug, Clone)]
-pub(super) struct Outcome {
+pub(crate) struct Outcome {
     /// The attempt, if one was made.
-    pub(super) attempt: Option<Attempt>,
+    pub(crate) attempt: Option<Attempt>,
     /// Where the task goes.
-    pub(super) step: Step,
+    pub(crate) step: Step,
     /// What was odd about it.
-    pub(super) anomaly: Option<AnomalyRow>,
+    pub(crate) anomaly: Option<AnomalyRow>,
 }
 
 /// Writes outcomes down.
@@ -199,6 +199,21 @@ fn split_repeats(waiting: &mut Vec<Report>) -> Vec<Report> {
         .partition(|report: &Report| seen.insert(report.load()));
     *waiting = first;
     again
+}
+
+/// Writes down what became of tasks that were not sent by the engine.
+pub(crate) async fn write_tasks(
+    tx: &mut Tx,
+    outcomes: &[Outcome],
+    now: Timestamp,
+    rng: SharedRng,
+) -> Result<(), DbError> {
+    let batch = Batch {
+        reports: vec![],
+        now,
+        rng,
+    };
+    batch.write_tasks(tx, &outcomes.iter().collect::<Vec<_>>()).await
 }
 
 /// What became of distinct tasks and messages.

@@ -173,6 +173,7 @@ fn missing_words(response: &ServiceResponse<BoxBody>) -> Option<Problem> {
         StatusCode::PAYLOAD_TOO_LARGE => Some(problem::TOO_LARGE),
         StatusCode::UNSUPPORTED_MEDIA_TYPE => Some(problem::MEDIA_TYPE),
         StatusCode::REQUEST_TIMEOUT => Some(problem::TIMEOUT),
+        StatusCode::SERVICE_UNAVAILABLE => Some(problem::NOT_READY),
         status if status.is_server_error() => Some(problem::INTERNAL),
         status if status.is_client_error() => Some(Problem {
             status,
@@ -185,6 +186,23 @@ fn missing_words(response: &ServiceResponse<BoxBody>) -> Option<Problem> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_bare_refusal_keeps_its_status() {
+        for status in [
+            StatusCode::NOT_FOUND,
+            StatusCode::CONFLICT,
+            StatusCode::INTERNAL_SERVER_ERROR,
+            StatusCode::SERVICE_UNAVAILABLE,
+        ] {
+            let request = actix_web::test::TestRequest::default().to_http_request();
+            let bare = actix_web::HttpResponse::new(status);
+            let worded = worded(ServiceResponse::new(request, bare));
+            assert_eq!(worded.status(), status);
+            let kind = worded.headers().get(CONTENT_TYPE).unwrap();
+            assert_eq!(kind, problem::CONTENT_TYPE);
+        }
+    }
 
     #[test]
     fn a_strange_request_id_is_replaced() {

@@ -194,6 +194,7 @@ CREATE TABLE task (
     due_at INTEGER,                          -- of a due one: the next attempt
     fence INTEGER,                           -- of the claim that it was last sent under
     started_at INTEGER,                      -- of a sending one: when
+    leased_until INTEGER,                   -- of a sending one that its system fetched: when it is due again
     steps INTEGER NOT NULL,                  -- steps of the retry schedule that are used up
     rejections INTEGER NOT NULL,             -- 401, 403 and 404 in a row
     deadline_at INTEGER NOT NULL,            -- when the request's answer is due
@@ -207,6 +208,7 @@ CREATE TABLE task (
 ) STRICT;
 CREATE INDEX task_due ON task (system, controller, due_at) WHERE stage = 'due';
 CREATE INDEX task_sending ON task (started_at) WHERE stage = 'sending';
+CREATE INDEX task_leased ON task (leased_until) WHERE stage = 'sending' AND leased_until IS NOT NULL;
 CREATE INDEX task_remind ON task (remind_at) WHERE stage = 'awaiting_receipt' AND remind_at IS NOT NULL;
 CREATE INDEX task_open ON task (stage, created_at) WHERE stage IN ('held', 'awaiting_receipt', 'parked');
 

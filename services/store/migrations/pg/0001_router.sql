@@ -195,6 +195,7 @@ CREATE TABLE task (
     due_at BIGINT,                          -- of a due one: the next attempt
     fence BIGINT,                           -- of the claim that it was last sent under
     started_at BIGINT,                      -- of a sending one: when
+    leased_until BIGINT,                    -- of a sending one that its system fetched: when it is due again
     steps BIGINT NOT NULL,                  -- steps of the retry schedule that are used up
     rejections BIGINT NOT NULL,             -- 401, 403 and 404 in a row
     deadline_at BIGINT NOT NULL,            -- when the request's answer is due
@@ -208,6 +209,7 @@ CREATE TABLE task (
 );
 CREATE INDEX task_due ON task (system, controller, due_at) WHERE stage = 'due';
 CREATE INDEX task_sending ON task (started_at) WHERE stage = 'sending';
+CREATE INDEX task_leased ON task (leased_until) WHERE stage = 'sending' AND leased_until IS NOT NULL;
 CREATE INDEX task_remind ON task (remind_at) WHERE stage = 'awaiting_receipt' AND remind_at IS NOT NULL;
 CREATE INDEX task_open ON task (stage, created_at) WHERE stage IN ('held', 'awaiting_receipt', 'parked');
 

@@ -25,7 +25,7 @@ macro_rules! stale {
     ($skip:literal) => {
         concat!(
             "UPDATE task SET stage = 'due', due_at = $1 WHERE id IN (SELECT id FROM task \
-             WHERE stage = 'sending' AND started_at < $2 AND (started_at < $3 OR NOT EXISTS \
+             WHERE stage = 'sending' AND leased_until IS NULL AND started_at < $2 AND (started_at < $3 OR NOT EXISTS \
              (SELECT 1 FROM endpoint_lease AS lease JOIN worker ON worker.id = lease.worker \
              WHERE lease.system = task.system AND lease.fence = task.fence AND worker.until >= $1)) \
              ORDER BY started_at LIMIT $4",

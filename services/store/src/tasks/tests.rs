@@ -254,3 +254,47 @@ async fn a_claim_in_doubt_is_undone_by_its_instant() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn fetched_tasks_go_round_the_controllers_and_come_back_when_their_time_is_over() {
+    on_each_engine(async |store| {
+        let fixture = Fixture::new(store);
+        let shop = system(1);
+        fixture.plan(shop, controller(1), &[1, 2, 3]).await;
+        fixture.plan(shop, controller(2), &[1]).await;
+        fixture.plan(system(2), controller(1), &[1]).await;
+        let fetched = async |after: Option<u128>, most, now| {
+            let lease = fetch::Lease {
+                system: shop,
+                after: after.map(controller),
+                most,
+                now: at(now),
+                until: at(now + 10),
+            };
+            let mut tx = fixture.db().begin().await.unwrap();
+            let fetched = fetch::lease(&mut tx, lease).await.unwrap();
+            tx.commit().await.unwrap();
+            let of = fetched.iter().map(|one| one.controller.uuid().as_u128());
+            of.collect::<Vec<_>>()
+        };
+        assert_eq!(fetched(None, 2, 2).await, [1, 1], "the third is not due yet");
+        assert_eq!(
+            fetched(Some(1), 9, 3).await,
+            [2, 1],
+            "the round goes on behind the last"
+        );
+        assert_eq!(fetched(Some(1), 9, 3).await, [], "nobody else gets them");
+        let stale = async |now| {
+            let mut tx = fixture.db().begin().await.unwrap();
+            let stale = release::stale(&mut tx, at(now), Duration::from_secs(1), 9)
+                .await
+                .unwrap();
+            tx.commit().await.unwrap();
+            stale.len()
+        };
+        assert_eq!(stale(11).await, 0, "a lease is no attempt of ours");
+        assert_eq!(fetch::over(fixture.db(), at(12), 9).await.unwrap(), 2);
+        assert_eq!(fetched(None, 9, 12).await, [1, 1]);
+    })
+    .await;
+}
