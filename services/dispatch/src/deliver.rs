@@ -20,6 +20,7 @@ mod courier;
 mod endpoints;
 mod message;
 mod parcel;
+mod places;
 pub(crate) mod record;
 mod secrets;
 mod tenure;
@@ -212,7 +213,7 @@ fn courier(bench: &Bench, tenure: &Tenure, outcomes: mpsc::Sender<record::Report
         rng: Arc::clone(&bench.rng),
         outcomes,
     };
-    let places = courier::Places {
+    let places = places::Places {
         store: bench.store.clone(),
         keys: bench.keys.clone(),
         worker: tenure.worker(),

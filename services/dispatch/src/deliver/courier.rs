@@ -12,35 +12,25 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::id::{RequestId, SystemId};
+use domain::id::SystemId;
 use domain::registration::ConnectorKind;
-use domain::task::Fence;
 use futures_util::FutureExt as _;
 use jiff::Timestamp;
-use keys::{Class, DataKey, KeyStore};
-use platform::db::{DbError, Tx};
+use platform::db::DbError;
 use platform::lifecycle::Stop;
 use platform::metrics::Gauge;
-use store::Store;
-use store::leases::{self, DueLane, Freight};
-use store::messages;
-use store::messages::claim::ClaimedMessage;
-use store::tasks::claim::{self, Claimed, Room};
-use store::tasks::release;
+use store::leases::DueLane;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
-use uuid::Uuid;
 
 use super::Config;
 use super::attempt::{Freed, Tools};
 use super::endpoints::Endpoints;
-use super::parcel::{Key, Load, Parcel};
+use super::parcel::{Load, Parcel};
+use super::places::{Claims, Doubt, LANES_MAX, Places, Seen};
 use super::record::Report;
 use super::tenure::Tenure;
 use crate::bell::Bell;
-
-/// Lanes of one look; what is cut off is seen by the next, which follows at once.
-const LANES_MAX: i64 = 1_000;
 
 /// The least between two looks, so that many bells in a row are one.
 const LINGER: Duration = Duration::from_millis(2);
@@ -49,14 +39,6 @@ const LINGER: Duration = Duration::from_millis(2);
 const PAUSE: Duration = Duration::from_millis(500);
 
 static UNDER_WAY: Gauge = Gauge::new("quittance_attempts_under_way", "Attempts that are under way now.");
-
-/// Where tasks are claimed.
-#[derive(Debug, Clone)]
-pub(super) struct Places {
-    pub(super) store: Store,
-    pub(super) keys: KeyStore,
-    pub(super) worker: Uuid,
-}
 
 /// Sends what is due.
 pub(super) struct Courier {
@@ -81,28 +63,10 @@ pub(super) struct Courier {
     lapses: u64,
 }
 
-#[derive(Debug, Clone)]
-struct Doubt {
-    systems: Vec<SystemId>,
-    at: Timestamp,
-}
-
 enum Event {
     Freed(Freed),
     Seen(Result<Seen, DbError>),
     Claimed(Claims),
-}
-
-/// What a look saw.
-struct Seen {
-    lanes: Vec<DueLane>,
-    next: Option<Timestamp>,
-}
-
-struct Claims {
-    rooms: Vec<Room>,
-    at: Timestamp,
-    result: Result<Vec<Parcel>, DbError>,
 }
 
 impl Courier {
@@ -328,121 +292,6 @@ impl Courier {
     }
 }
 
-impl Places {
-    /// Undoes doubtful claims, reads the due lanes, and takes their endpoints where nobody holds them.
-    async fn look(&self, doubts: &[Doubt], busy: &[SystemId], now: Timestamp) -> Result<Seen, DbError> {
-        for doubt in doubts {
-            self.undo(doubt).await?;
-        }
-        let db = self.store.db();
-        let lanes = leases::due(db, self.worker, busy, now, LANES_MAX).await?;
-        let next = leases::next(db, now).await?;
-        let free = lanes.iter().filter(|lane| lane.fence.is_none());
-        let free: Vec<SystemId> = free.map(|lane| lane.system).collect();
-        let taken = self.take(free, now).await?;
-        let held = |lane: DueLane| DueLane {
-            fence: lane.fence.or(taken.get(&lane.system).copied()),
-            ..lane
-        };
-        Ok(Seen {
-            lanes: lanes.into_iter().map(held).collect(),
-            next,
-        })
-    }
-
-    async fn undo(&self, doubt: &Doubt) -> Result<(), DbError> {
-        let doubt = Arc::new(doubt.clone());
-        let db = self.store.db();
-        db.transaction("undo_claim", move |tx| {
-            let doubt = Arc::clone(&doubt);
-            Box::pin(async move {
-                release::claim(tx, &doubt.systems, doubt.at).await?;
-                messages::record::release_claim(tx, &doubt.systems, doubt.at)
-                    .await
-                    .map(drop)
-            })
-        })
-        .await
-    }
-
-    async fn take(&self, free: Vec<SystemId>, now: Timestamp) -> Result<HashMap<SystemId, Fence>, DbError> {
-        if free.is_empty() {
-            return Ok(HashMap::new());
-        }
-        let (worker, free) = (self.worker, Arc::new(free));
-        let db = self.store.db();
-        let taken = db.transaction("take_endpoints", move |tx| {
-            let free = Arc::clone(&free);
-            Box::pin(async move { leases::take(tx, worker, &free, now).await })
-        });
-        Ok(taken.await?.into_iter().collect())
-    }
-
-    async fn claim(&self, rooms: Vec<Room>, at: Timestamp) -> Claims {
-        let shared = Arc::new(rooms);
-        let worker = self.worker;
-        let db = self.store.db();
-        let claiming = {
-            let rooms = Arc::clone(&shared);
-            db.transaction("claim", move |tx| {
-                let rooms = Arc::clone(&rooms);
-                Box::pin(async move { claim_both(tx, worker, &rooms, at).await })
-            })
-        };
-        let result = match claiming.await {
-            Ok(claimed) => Ok(self.unlock(claimed).await),
-            Err(error) => Err(error),
-        };
-        Claims {
-            rooms: shared.to_vec(),
-            at,
-            result,
-        }
-    }
-
-    /// Fetches the keys of all at once.
-    async fn unlock(&self, claimed: (Vec<Claimed>, Vec<ClaimedMessage>)) -> Vec<Parcel> {
-        let (tasks, messages) = claimed;
-        let subject = self.keys(Class::Subject, tasks.iter().map(|one| one.request)).await;
-        let evidence = self.keys(Class::Evidence, messages.iter().map(|one| one.request)).await;
-        let task = |claimed: Claimed| {
-            let key = key(subject.as_ref(), claimed.request);
-            Parcel::Task(claimed, key)
-        };
-        let message = |claimed: ClaimedMessage| {
-            let key = key(evidence.as_ref(), claimed.request);
-            Parcel::Message(claimed, key)
-        };
-        let tasks = tasks.into_iter().map(task);
-        tasks.chain(messages.into_iter().map(message)).collect()
-    }
-
-    /// `None` if they can't be had now.
-    async fn keys(&self, class: Class, of: impl Iterator<Item = RequestId>) -> Option<HashMap<RequestId, DataKey>> {
-        let requests: HashSet<RequestId> = of.collect();
-        if requests.is_empty() {
-            return Some(HashMap::new());
-        }
-        let requests: Vec<RequestId> = requests.into_iter().collect();
-        let loaded = self.keys.load(class, &requests).await;
-        loaded
-            .inspect_err(|error| {
-                tracing::warn!(
-                    error = error as &dyn std::error::Error,
-                    "what is due can't be opened now"
-                );
-            })
-            .ok()
-    }
-}
-
-fn key(keys: Option<&HashMap<RequestId, DataKey>>, request: RequestId) -> Key {
-    match keys {
-        Some(keys) => keys.get(&request).cloned().map_or(Key::Shredded, Key::Here),
-        None => Key::Away,
-    }
-}
-
 /// An attempt that breaks still frees its slot; its task is found by its age.
 async fn unbroken(tools: &Tools, parcel: Parcel) -> Freed {
     let freed = Freed {
@@ -455,25 +304,4 @@ async fn unbroken(tools: &Tools, parcel: Parcel) -> Freed {
         tracing::error!(load = %freed.load, "an attempt broke");
         freed
     })
-}
-
-/// Tasks and messages of the lanes that there is room for; of what no lane tells, nothing is asked.
-async fn claim_both(
-    tx: &mut Tx,
-    worker: Uuid,
-    rooms: &[Room],
-    at: Timestamp,
-) -> Result<(Vec<Claimed>, Vec<ClaimedMessage>), DbError> {
-    let (tasks, others): (Vec<Room>, Vec<Room>) = rooms.iter().partition(|room| room.freight == Freight::Tasks);
-    let tasks = if tasks.is_empty() {
-        vec![]
-    } else {
-        claim::claim(tx, worker, &tasks, at).await?
-    };
-    let messages = if others.is_empty() {
-        vec![]
-    } else {
-        messages::claim::claim(tx, worker, &others, at).await?
-    };
-    Ok((tasks, messages))
 }
