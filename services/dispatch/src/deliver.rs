@@ -16,9 +16,12 @@
 pub(crate) mod policy;
 
 mod attempt;
+mod breaker;
 mod courier;
+mod endpoint;
 mod endpoints;
 mod message;
+mod pace;
 mod parcel;
 mod places;
 pub(crate) mod record;

@@ -143,6 +143,9 @@ pub struct System {
     pub demand: EvidenceLevel,
     /// Attempts under way at once.
     pub concurrency: u16,
+    /// Attempts a second, where it names a limit.
+    #[serde(default)]
+    pub rate_per_second: Option<u32>,
     /// The `iss` of its receipts, where it differs from the controller's.
     #[serde(default)]
     pub issuer: Option<String>,
@@ -169,6 +172,7 @@ impl System {
             wants_description: false,
             demand: EvidenceLevel::Declared,
             concurrency: CONCURRENCY_DEFAULT,
+            rate_per_second: None,
             issuer: None,
         }
     }

@@ -158,6 +158,7 @@ pub struct SystemEntry {
     pub demand: EvidenceLevel,
     #[serde(default = "concurrency")]
     pub concurrency: u16,
+    pub rate_per_second: Option<u32>,
     pub issuer: Option<String>,
     /// `whsec_…`, the newest first; a webhook without one gets one made.
     #[serde(default)]

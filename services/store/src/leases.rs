@@ -60,14 +60,20 @@ const TAKE: Statement = Statement {
          ON CONFLICT (system) DO UPDATE SET worker = excluded.worker, fence = endpoint_lease.fence + 1 \
          WHERE endpoint_lease.worker IS NULL OR NOT EXISTS \
          (SELECT 1 FROM worker WHERE worker.id = endpoint_lease.worker AND worker.until >= $3) \
-         RETURNING system, fence",
+         RETURNING system, fence, open_until, opened",
     lite: "INSERT INTO endpoint_lease (system, worker, fence) \
            SELECT unhex(value ->> 0), $2, 1 FROM json_each($1) WHERE true \
            ON CONFLICT (system) DO UPDATE SET worker = excluded.worker, fence = endpoint_lease.fence + 1 \
            WHERE endpoint_lease.worker IS NULL OR NOT EXISTS \
            (SELECT 1 FROM worker WHERE worker.id = endpoint_lease.worker AND worker.until >= $3) \
-           RETURNING system, fence",
+           RETURNING system, fence, open_until, opened",
 };
+
+/// Only its holder's word counts.
+const TURN: Statement = Statement::both(
+    "leases_turn",
+    "UPDATE endpoint_lease SET open_until = $3, opened = $4 WHERE system = $1 AND worker = $2",
+);
 
 const WAKE: Statement = Statement {
     name: "leases_wake",
@@ -81,7 +87,7 @@ const WAKE: Statement = Statement {
            DO UPDATE SET next_due = MIN(COALESCE(lane.next_due, excluded.next_due), excluded.next_due)",
 };
 
-pub(crate) const ALL: &[&[Statement]] = &[&[RENEW, RELEASE, RETIRE, FORGET, DUE, NEXT, TAKE, WAKE]];
+pub(crate) const ALL: &[&[Statement]] = &[&[RENEW, RELEASE, RETIRE, FORGET, DUE, NEXT, TAKE, TURN, WAKE]];
 
 /// A worker that has been silent for so long is not coming back; its row is of no use.
 const FORGET_AFTER: Duration = Duration::from_hours(1);
@@ -123,6 +129,26 @@ pub struct DueLane {
     pub freight: Freight,
     /// Our fence, if the system is ours; otherwise it is to be taken.
     pub fence: Option<Fence>,
+}
+
+/// An endpoint that was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Taken {
+    /// The system.
+    pub system: SystemId,
+    /// Our fence.
+    pub fence: Fence,
+    /// Its breaker, if the last holder left it open.
+    pub breaker: Option<OpenBreaker>,
+}
+
+/// A breaker that is open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OpenBreaker {
+    /// When the next probe may go.
+    pub until: Timestamp,
+    /// How often it opened in a row.
+    pub times: i64,
 }
 
 /// Renews a worker until then.
@@ -172,17 +198,34 @@ pub async fn next(db: &Db, now: Timestamp) -> Result<Option<Timestamp>, DbError>
 }
 
 /// Takes endpoints that are nobody's by now; returns those that were got, each with its new fence.
-pub async fn take(
-    tx: &mut Tx,
-    worker: Uuid,
-    systems: &[SystemId],
-    now: Timestamp,
-) -> Result<Vec<(SystemId, Fence)>, DbError> {
+pub async fn take(tx: &mut Tx, worker: Uuid, systems: &[SystemId], now: Timestamp) -> Result<Vec<Taken>, DbError> {
     let distinct: BTreeSet<Uuid> = systems.iter().map(|system| system.uuid()).collect();
     let args = Args::new().uuids(distinct).uuid(worker).int(now.as_microsecond());
-    let rows = tx.fetch(&TAKE, args).await?;
-    let read = |row: &Row| Ok((SystemId::from_uuid(row.get(0)?), row.get(1)?));
-    rows.iter().map(read).collect()
+    tx.fetch(&TAKE, args).await?.iter().map(taken).collect()
+}
+
+fn taken(row: &Row) -> Result<Taken, DbError> {
+    let until: Option<i64> = row.get(2)?;
+    let times = row.get(3)?;
+    let open = |until| {
+        let until = crate::instant(until)?;
+        Ok::<_, DbError>(OpenBreaker { until, times })
+    };
+    Ok(Taken {
+        system: SystemId::from_uuid(row.get(0)?),
+        fence: row.get(1)?,
+        breaker: until.map(open).transpose()?,
+    })
+}
+
+/// Notes that the breaker of an endpoint opened, or closed; nothing if the endpoint is not this worker's any more.
+pub async fn turn(db: &Db, worker: Uuid, system: SystemId, breaker: Option<OpenBreaker>) -> Result<(), DbError> {
+    let args = Args::new()
+        .uuid(system.uuid())
+        .uuid(worker)
+        .maybe_int(breaker.map(|open| open.until.as_microsecond()))
+        .int(breaker.map_or(0, |open| open.times));
+    db.execute(&TURN, args).await.map(drop)
 }
 
 /// Says when tasks of lanes are due; to be called after the tasks were written, in the same transaction.

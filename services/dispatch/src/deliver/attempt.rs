@@ -28,7 +28,7 @@ use tokio::sync::mpsc;
 use tracing::Instrument as _;
 
 use super::parcel::{Key, Load, Parcel};
-use super::policy::{Decision, Schedule, Tried};
+use super::policy::{Decision, Health, Schedule, Tried};
 use super::record::{Outcome, Report};
 use super::secrets::Secrets;
 use crate::collect::{Collector, NotTaken};
@@ -62,6 +62,8 @@ pub(super) struct Freed {
     pub(super) system: SystemId,
     /// Until when the endpoint wants to be left alone.
     pub(super) pause: Option<Timestamp>,
+    /// What the attempt showed of it.
+    pub(super) health: Health,
 }
 
 /// What is needed to send, or why it can't be sent.
@@ -91,20 +93,21 @@ impl Tools {
 
     async fn hand_over(&self, claimed: Claimed, key: Key) -> Freed {
         let span = tracing::info_span!("attempt", task = %claimed.id, system = %claimed.system);
-        let (outcome, pause) = self.outcome(&claimed, key).instrument(span).await;
+        let (outcome, decision) = self.outcome(&claimed, key).instrument(span).await;
         // The one who writes is gone only after the hard stop; then the task is found by its fence.
         drop(self.outcomes.send(Report::Task(outcome)).await);
         Freed {
             load: Load::Task(claimed.id),
             system: claimed.system,
-            pause,
+            pause: decision.pause,
+            health: decision.health,
         }
     }
 
-    async fn outcome(&self, claimed: &Claimed, key: Key) -> (Outcome, Option<Timestamp>) {
+    async fn outcome(&self, claimed: &Claimed, key: Key) -> (Outcome, Decision) {
         match self.ready(claimed, key) {
             Ok(ready) => self.send(claimed, ready).await,
-            Err(unready) => (self.unsent(claimed, &unready), None),
+            Err(unready) => self.unsent(claimed, &unready),
         }
     }
 
@@ -117,7 +120,7 @@ impl Tools {
         Ok(Ready { url, keys, body })
     }
 
-    async fn send(&self, claimed: &Claimed, ready: Ready) -> (Outcome, Option<Timestamp>) {
+    async fn send(&self, claimed: &Claimed, ready: Ready) -> (Outcome, Decision) {
         let started_at = self.clock.now();
         let handover = Handover {
             url: &ready.url,
@@ -146,7 +149,7 @@ impl Tools {
             step: step(claimed, &decision),
             anomaly,
         };
-        (outcome, decision.pause)
+        (outcome, decision)
     }
 
     /// Takes the receipt out of an answer, if there is one.
@@ -171,14 +174,9 @@ impl Tools {
         }
     }
 
-    fn unsent(&self, claimed: &Claimed, unready: &Unready) -> Outcome {
+    fn unsent(&self, claimed: &Claimed, unready: &Unready) -> (Outcome, Decision) {
         let now = self.clock.now();
-        let parked = |reason| Decision {
-            next: Next::Parked(reason),
-            steps: claimed.steps,
-            rejections: claimed.rejections,
-            pause: None,
-        };
+        let parked = |reason| Decision::keeping(Next::Parked(reason), claimed.steps, claimed.rejections);
         let (decision, anomaly) = match unready {
             Unready::Ours => (Schedule::ours(self.tried(claimed, now)), None),
             Unready::Misregistered => (parked(ParkReason::Misregistered), None),
@@ -189,11 +187,12 @@ impl Tools {
                 (parked(ParkReason::Corrupt), Some(row))
             }
         };
-        Outcome {
+        let outcome = Outcome {
             attempt: None,
             step: step(claimed, &decision),
             anomaly,
-        }
+        };
+        (outcome, decision)
     }
 
     fn tried(&self, claimed: &Claimed, now: Timestamp) -> Tried {

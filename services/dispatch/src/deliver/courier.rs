@@ -16,18 +16,22 @@ use domain::id::SystemId;
 use domain::registration::ConnectorKind;
 use futures_util::FutureExt as _;
 use jiff::Timestamp;
+use platform::chance;
 use platform::db::DbError;
 use platform::lifecycle::Stop;
-use platform::metrics::Gauge;
+use platform::metrics::{Counter, Gauge};
 use store::leases::DueLane;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 
 use super::Config;
 use super::attempt::{Freed, Tools};
-use super::endpoints::Endpoints;
+use super::breaker::{Breaker, Opened, Turn};
+use super::endpoint::Terms;
+use super::endpoints::{Endpoints, Start};
 use super::parcel::{Load, Parcel};
 use super::places::{Claims, Doubt, LANES_MAX, Places, Seen};
+use super::policy::Health;
 use super::record::Report;
 use super::tenure::Tenure;
 use crate::bell::Bell;
@@ -38,7 +42,21 @@ const LINGER: Duration = Duration::from_millis(2);
 /// Between two looks while the database is away.
 const PAUSE: Duration = Duration::from_millis(500);
 
+/// Of what may be under way, one part in so many is kept for what was never tried: endpoints that fail in turns must
+/// not fill every place with their retries.
+const RESERVED: usize = 4;
+
 static UNDER_WAY: Gauge = Gauge::new("quittance_attempts_under_way", "Attempts that are under way now.");
+
+static OPEN_BREAKERS: Gauge = Gauge::new(
+    "quittance_breakers_open",
+    "Endpoints of this process that are not called for now, because they failed.",
+);
+
+static TURNS: Counter = Counter::new(
+    "quittance_breaker_turns_total",
+    "How often an endpoint's breaker opened or closed.",
+);
 
 /// Sends what is due.
 pub(super) struct Courier {
@@ -51,6 +69,8 @@ pub(super) struct Courier {
     endpoints: Endpoints,
     /// What is under way, to be given back if it is cut.
     open: HashMap<Load, Report>,
+    /// Which of it was tried before.
+    retried: HashSet<Load>,
     running: JoinSet<Event>,
     /// A look or a claim is under way.
     looking: bool,
@@ -67,6 +87,7 @@ enum Event {
     Freed(Freed),
     Seen(Result<Seen, DbError>),
     Claimed(Claims),
+    Noted,
 }
 
 impl Courier {
@@ -81,6 +102,7 @@ impl Courier {
             poll: Duration::from_millis(config.poll_ms.max(1)),
             endpoints: Endpoints::default(),
             open: HashMap::new(),
+            retried: HashSet::new(),
             running: JoinSet::new(),
             looking: false,
             next_look: now,
@@ -96,9 +118,11 @@ impl Courier {
         loop {
             self.heed_lapses().await;
             self.start();
+            let rested = self.rested();
             tokio::select! {
                 biased;
                 () = stop.soft() => break,
+                () = tokio::time::sleep_until(rested.unwrap_or(self.next_look)), if rested.is_some() => {}
                 // Ended attempts come last: there may always be another one.
                 () = tokio::time::sleep_until(self.next_look), if !self.looking => self.look(),
                 () = self.bell.rung() => self.look_at(self.last_look + LINGER),
@@ -112,12 +136,33 @@ impl Courier {
     fn start(&mut self) {
         let now = self.tools.clock.now();
         while self.open.len() < self.concurrency && self.tenure.holds(now) {
-            let Some(parcel) = self.endpoints.next() else { break };
+            let Some(parcel) = self.endpoints.next(self.may_start(), now) else {
+                break;
+            };
             self.open.insert(parcel.load(), parcel.given_back(now));
+            if parcel.is_retry() {
+                self.retried.insert(parcel.load());
+            }
             let tools = Arc::clone(&self.tools);
             self.running
                 .spawn(async move { Event::Freed(unbroken(&tools, parcel).await) });
         }
+    }
+
+    fn may_start(&self) -> Start {
+        let most = self.concurrency - self.concurrency / RESERVED;
+        if self.retried.len() < most {
+            Start::Any
+        } else {
+            Start::FirstOnly
+        }
+    }
+
+    /// When an endpoint that has used up its rate may go on.
+    fn rested(&self) -> Option<Instant> {
+        let at = self.endpoints.next_rested()?;
+        let wait = at.duration_since(self.tools.clock.now());
+        Some(Instant::now() + Duration::try_from(wait).unwrap_or_default())
     }
 
     async fn take(&mut self, ended: Result<Event, JoinError>) {
@@ -125,6 +170,7 @@ impl Courier {
             Ok(Event::Freed(freed)) => self.free(freed).await,
             Ok(Event::Seen(seen)) => self.seen(seen),
             Ok(Event::Claimed(claims)) => self.claimed(claims),
+            Ok(Event::Noted) => {}
             // Looking and claiming have no reason to; the next look begins anew.
             Err(error) => {
                 tracing::error!(%error, "looking for due tasks broke");
@@ -135,14 +181,39 @@ impl Courier {
 
     async fn free(&mut self, freed: Freed) {
         self.open.remove(&freed.load);
-        self.endpoints.free(freed.system);
+        self.retried.remove(&freed.load);
+        let now = self.tools.clock.now();
+        let (turn, waiting) = self.endpoints.free(&freed, now, chance::unit(&*self.tools.rng));
+        self.give_back(&waiting, now).await;
+        if let Some(turn) = turn {
+            self.turned(freed.system, turn);
+        }
         if let Some(until) = freed.pause {
             let waiting = self.endpoints.pause(freed.system, until);
             self.give_back(&waiting, until).await;
         }
-        if self.endpoints.is_hungry() {
+        if self.endpoints.is_hungry(now) {
             self.look_at(self.last_look + LINGER);
         }
+    }
+
+    fn turned(&mut self, system: SystemId, turn: Turn) {
+        let word = match turn {
+            Turn::Opened(Opened { until, times }) => {
+                tracing::warn!(%system, %until, times, "an endpoint fails and is left alone until then");
+                "opened"
+            }
+            Turn::Closed => {
+                tracing::info!(%system, "an endpoint works again");
+                "closed"
+            }
+        };
+        TURNS.add(1, &[("turn", word)]);
+        let places = self.places.clone();
+        self.running.spawn(async move {
+            places.note(system, turn).await;
+            Event::Noted
+        });
     }
 
     fn look_at(&mut self, at: Instant) {
@@ -160,6 +231,10 @@ impl Courier {
         }
         self.looking = true;
         UNDER_WAY.set(u32::try_from(self.open.len()).unwrap_or(u32::MAX).into(), &[]);
+        OPEN_BREAKERS.set(
+            u32::try_from(self.endpoints.open_breakers()).unwrap_or(u32::MAX).into(),
+            &[],
+        );
         let mut busy = self.endpoints.busy(now);
         busy.extend(self.foreign());
         let (places, doubts) = (self.places.clone(), self.doubts.clone());
@@ -181,6 +256,13 @@ impl Courier {
             Ok(seen) => {
                 self.doubts.clear();
                 self.plan_next(&seen);
+                for taken in &seen.taken {
+                    let opened = taken.breaker.map(|open| Opened {
+                        until: open.until,
+                        times: u32::try_from(open.times).unwrap_or(u32::MAX),
+                    });
+                    self.endpoints.took(taken.system, Breaker::stored(opened));
+                }
                 self.claim(&seen.lanes);
             }
             Err(error) => self.troubled(&error),
@@ -200,33 +282,38 @@ impl Courier {
 
     fn claim(&mut self, lanes: &[DueLane]) {
         let directory = self.tools.directory.current();
-        let capacity = |system| {
+        let terms = |system| {
             let system = directory
                 .system(system)
                 .filter(|one| matches!(one.kind, ConnectorKind::Webhook | ConnectorKind::Notices))?;
-            Some(usize::from(system.concurrency).max(1))
+            Some(Terms {
+                concurrency: usize::from(system.concurrency).max(1),
+                rate: system.rate_per_second,
+            })
         };
         let foreign = lanes
             .iter()
             .map(|lane| lane.system)
-            .filter(|system| capacity(*system).is_none());
+            .filter(|system| terms(*system).is_none());
         self.foreign.1.extend(foreign);
-        let rooms = self.endpoints.rooms(lanes, capacity);
+        let now = self.tools.clock.now();
+        let rooms = self.endpoints.rooms(lanes, terms, now);
         if rooms.is_empty() {
             return;
         }
         self.looking = true;
-        let (places, at) = (self.places.clone(), self.tools.clock.now());
+        let places = self.places.clone();
         self.running
-            .spawn(async move { Event::Claimed(places.claim(rooms, at).await) });
+            .spawn(async move { Event::Claimed(places.claim(rooms, now).await) });
     }
 
     fn claimed(&mut self, claims: Claims) {
         self.looking = false;
         match claims.result {
             Ok(parcels) => {
-                self.endpoints.put(parcels, &claims.rooms);
-                if self.endpoints.is_hungry() {
+                let now = self.tools.clock.now();
+                self.endpoints.put(parcels, &claims.rooms, now);
+                if self.endpoints.is_hungry(now) {
                     self.look_at(self.last_look + LINGER);
                 }
             }
@@ -298,6 +385,7 @@ async fn unbroken(tools: &Tools, parcel: Parcel) -> Freed {
         load: parcel.load(),
         system: parcel.system(),
         pause: None,
+        health: Health::Unknown,
     };
     let attempt = AssertUnwindSafe(tools.attempt(parcel)).catch_unwind();
     attempt.await.unwrap_or_else(|_| {

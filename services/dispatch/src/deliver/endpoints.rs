@@ -4,19 +4,18 @@
 //! whose tasks wait for it, in turns, so that one's bulk import doesn't delay another's single request. An owner claims
 //! ahead of its capacity, and not before half of that is used up: a claim costs the same for one task and for many.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 
-use domain::id::{ControllerId, SystemId};
+use domain::id::SystemId;
 use domain::task::Fence;
 use jiff::Timestamp;
-use store::leases::{DueLane, Freight};
+use store::leases::DueLane;
 use store::tasks::claim::Room;
 
+use super::attempt::Freed;
+use super::breaker::{Breaker, Turn};
+use super::endpoint::{Endpoint, Lane, Terms};
 use super::parcel::Parcel;
-
-/// Tasks in hand for each one that may be under way. The fast endpoint never waits for a claim, and the slow one keeps
-/// few tasks from other owners.
-const AHEAD: usize = 4;
 
 /// Tasks of one claim: some megabytes, and some milliseconds of locks.
 const CLAIM_MAX: usize = 2_000;
@@ -25,86 +24,63 @@ const CLAIM_MAX: usize = 2_000;
 #[derive(Debug, Default)]
 pub(super) struct Endpoints {
     known: HashMap<SystemId, Endpoint>,
-    /// Those that have a task waiting and capacity for it, in turns.
+    /// Those that have something waiting and capacity for it, in turns.
     startable: VecDeque<SystemId>,
+    /// Those that have used up their rate, by when they may go on.
+    resting: BTreeSet<(Timestamp, SystemId)>,
     /// Those whose last claim was as large as its room, so that there may be more.
     more: HashSet<SystemId>,
 }
 
-/// Of one endpoint: whose, and what waits in it.
-type Lane = (ControllerId, Freight);
-
-#[derive(Debug)]
-struct Endpoint {
-    capacity: usize,
-    under_way: usize,
-    waiting: VecDeque<Parcel>,
-    queued: bool,
-    paused_until: Option<Timestamp>,
-    served: Option<Lane>,
-}
-
-impl Endpoint {
-    fn new(capacity: usize) -> Self {
-        Self {
-            capacity,
-            under_way: 0,
-            waiting: VecDeque::new(),
-            queued: false,
-            paused_until: None,
-            served: None,
-        }
-    }
-
-    fn held(&self) -> usize {
-        self.under_way + self.waiting.len()
-    }
-
-    fn room(&self) -> usize {
-        (self.capacity * AHEAD).saturating_sub(self.held())
-    }
-
-    /// Whether it is worth a claim.
-    fn wants(&self) -> bool {
-        self.room() * 2 >= self.capacity * AHEAD
-    }
-
-    fn is_paused(&self, now: Timestamp) -> bool {
-        self.paused_until.is_some_and(|until| until > now)
-    }
+/// What may start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Start {
+    /// Anything.
+    Any,
+    /// Only what was never tried before.
+    FirstOnly,
 }
 
 impl Endpoints {
+    /// An endpoint that was just taken begins where its last holder stood.
+    pub(super) fn took(&mut self, system: SystemId, breaker: Breaker) {
+        self.known.entry(system).or_default().breaker = breaker;
+    }
+
     /// Those whose lanes need not be looked at now.
     pub(super) fn busy(&self, now: Timestamp) -> Vec<SystemId> {
-        let busy = |endpoint: &Endpoint| !endpoint.wants() || endpoint.is_paused(now);
+        let busy = |endpoint: &Endpoint| !endpoint.wants(now) || endpoint.is_paused(now);
         let busy = self.known.iter().filter(|(_, endpoint)| busy(endpoint));
         busy.map(|(system, _)| *system).collect()
     }
 
     /// Whether an endpoint has used up what it had, and there may be more.
-    pub(super) fn is_hungry(&self) -> bool {
-        let wants = |system: &SystemId| self.known.get(system).is_some_and(Endpoint::wants);
+    pub(super) fn is_hungry(&self, now: Timestamp) -> bool {
+        let wants = |system: &SystemId| self.known.get(system).is_some_and(|endpoint| endpoint.wants(now));
         self.more.iter().any(wants)
     }
 
-    /// Shares the room of each system over its lanes; `capacity` is what its registration allows now.
-    pub(super) fn rooms(&mut self, lanes: &[DueLane], capacity: impl Fn(SystemId) -> Option<usize>) -> Vec<Room> {
-        let mut of_system: BTreeMap<SystemId, Vec<(Lane, Fence)>> = BTreeMap::new();
-        for lane in lanes {
-            if let Some(fence) = lane.fence {
-                let of_lane = ((lane.controller, lane.freight), fence);
-                of_system.entry(lane.system).or_default().push(of_lane);
-            }
-        }
+    /// How many breakers are open.
+    pub(super) fn open_breakers(&self) -> usize {
+        let open = |endpoint: &&Endpoint| matches!(endpoint.breaker, Breaker::Open(..));
+        self.known.values().filter(open).count()
+    }
+
+    /// Shares the room of each system over its lanes; `terms` is what its registration allows now.
+    pub(super) fn rooms(
+        &mut self,
+        lanes: &[DueLane],
+        terms: impl Fn(SystemId) -> Option<Terms>,
+        now: Timestamp,
+    ) -> Vec<Room> {
         let mut rooms = Vec::new();
         let mut left = CLAIM_MAX;
-        for (system, mut lanes) in of_system {
-            let Some(capacity) = capacity(system) else { continue };
-            let endpoint = self.known.entry(system).or_insert_with(|| Endpoint::new(capacity));
-            endpoint.capacity = capacity;
+        for (system, mut lanes) in by_system(lanes) {
+            let Some(terms) = terms(system) else { continue };
+            let endpoint = self.known.entry(system).or_default();
+            endpoint.agree(terms, now);
             self.more.remove(&system);
-            let room = endpoint.room().min(left);
+            let room = endpoint.room(now).min(left);
             if room == 0 {
                 self.more.insert(system);
                 continue;
@@ -119,7 +95,7 @@ impl Endpoints {
     }
 
     /// Takes claimed tasks in. A lane whose room was filled may have more.
-    pub(super) fn put(&mut self, parcels: Vec<Parcel>, rooms: &[Room]) {
+    pub(super) fn put(&mut self, parcels: Vec<Parcel>, rooms: &[Room], now: Timestamp) {
         let mut of_lane: BTreeMap<(SystemId, Lane), VecDeque<Parcel>> = BTreeMap::new();
         for parcel in parcels {
             let lane = (parcel.system(), parcel.lane());
@@ -143,34 +119,66 @@ impl Endpoints {
             of_lane.retain(|_, lane| !lane.is_empty());
         }
         for room in rooms {
-            self.queue(room.system);
+            self.queue(room.system, now);
         }
     }
 
-    /// The next task to be sent, from the endpoint whose turn it is.
-    pub(super) fn next(&mut self) -> Option<Parcel> {
-        let system = self.startable.pop_front()?;
-        let endpoint = self.known.get_mut(&system)?;
-        endpoint.queued = false;
-        let parcel = endpoint.waiting.pop_front();
-        endpoint.under_way += usize::from(parcel.is_some());
-        self.queue(system);
-        parcel
+    /// The next to be sent, from the endpoint whose turn it is.
+    pub(super) fn next(&mut self, start: Start, now: Timestamp) -> Option<Parcel> {
+        self.wake(now);
+        for _ in 0..self.startable.len() {
+            let system = self.startable.pop_front()?;
+            let endpoint = self.known.entry(system).or_default();
+            endpoint.queued = false;
+            let Some(first) = endpoint.waiting.front() else {
+                continue;
+            };
+            if start == Start::FirstOnly && first.is_retry() {
+                self.queue(system, now);
+                continue;
+            }
+            if let Err(at) = endpoint.pace.take(now) {
+                self.resting.insert((at, system));
+                continue;
+            }
+            let parcel = endpoint.begin();
+            self.queue(system, now);
+            return parcel;
+        }
+        None
     }
 
-    /// An attempt is over.
-    pub(super) fn free(&mut self, system: SystemId) {
-        if let Some(endpoint) = self.known.get_mut(&system) {
-            endpoint.under_way = endpoint.under_way.saturating_sub(1);
+    /// When the first of those that rest may go on.
+    pub(super) fn next_rested(&self) -> Option<Timestamp> {
+        self.resting.first().map(|(at, _)| *at)
+    }
+
+    fn wake(&mut self, now: Timestamp) {
+        while let Some((at, system)) = self.resting.first().copied().filter(|(at, _)| *at <= now) {
+            self.resting.remove(&(at, system));
+            self.queue(system, now);
         }
-        self.queue(system);
+    }
+
+    /// An attempt is over. Says whether the endpoint's breaker turned; if it opened, what waits comes back.
+    pub(super) fn free(&mut self, freed: &Freed, now: Timestamp, chance: f64) -> (Option<Turn>, Vec<Parcel>) {
+        let endpoint = self.known.entry(freed.system).or_default();
+        let turn = endpoint.end(freed, now, chance);
+        let waiting = match turn {
+            Some(Turn::Opened(_)) => endpoint.waiting.drain(..).collect(),
+            Some(Turn::Closed) => {
+                self.more.insert(freed.system);
+                vec![]
+            }
+            None => vec![],
+        };
+        self.queue(freed.system, now);
+        (turn, waiting)
     }
 
     /// An endpoint wants to be left alone; what waits for it comes back.
     pub(super) fn pause(&mut self, system: SystemId, until: Timestamp) -> Vec<Parcel> {
-        let Some(endpoint) = self.known.get_mut(&system) else {
-            return vec![];
-        };
+        let endpoint = self.known.entry(system).or_default();
         endpoint.paused_until = endpoint.paused_until.max(Some(until));
         endpoint.waiting.drain(..).collect()
     }
@@ -182,16 +190,27 @@ impl Endpoints {
         waiting.collect()
     }
 
-    fn queue(&mut self, system: SystemId) {
+    fn queue(&mut self, system: SystemId, now: Timestamp) {
         let Some(endpoint) = self.known.get_mut(&system) else {
             return;
         };
-        let can = !endpoint.waiting.is_empty() && endpoint.under_way < endpoint.capacity;
-        if can && !endpoint.queued {
+        if endpoint.may_start(now) && !endpoint.queued {
             endpoint.queued = true;
             self.startable.push_back(system);
         }
     }
+}
+
+/// The lanes of each system that is ours.
+fn by_system(lanes: &[DueLane]) -> BTreeMap<SystemId, Vec<(Lane, Fence)>> {
+    let mut of_system: BTreeMap<SystemId, Vec<(Lane, Fence)>> = BTreeMap::new();
+    for lane in lanes {
+        if let Some(fence) = lane.fence {
+            let of_lane = ((lane.controller, lane.freight), fence);
+            of_system.entry(lane.system).or_default().push(of_lane);
+        }
+    }
+    of_system
 }
 
 /// Begins with the lane after the one that was served last.
@@ -220,12 +239,16 @@ fn share(system: SystemId, lanes: &[(Lane, Fence)], room: usize) -> impl Iterato
 
 #[cfg(test)]
 mod tests {
-    use domain::id::{RequestId, TaskId};
+    use domain::id::{ControllerId, RequestId, TaskId};
+    use store::leases::Freight;
     use store::tasks::claim::Claimed;
     use uuid::Uuid;
 
     use super::*;
     use crate::deliver::parcel::{Key, Load};
+    use crate::deliver::policy::Health;
+
+    const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
     fn system(number: u128) -> SystemId {
         SystemId::from_uuid(Uuid::from_u128(number))
@@ -258,18 +281,34 @@ mod tests {
 
     /// Claims as much as there is room for.
     fn fill(endpoints: &mut Endpoints, lanes: &[DueLane], capacity: usize) -> Vec<(u128, i64)> {
-        let rooms = endpoints.rooms(lanes, |_| Some(capacity));
+        let terms = Terms {
+            concurrency: capacity,
+            rate: None,
+        };
+        let rooms = endpoints.rooms(lanes, |_| Some(terms), NOW);
         let parcels = rooms.iter().flat_map(|room| {
             let number = room.controller.uuid().as_u128() * 100;
             (0..room.tasks.unsigned_abs()).map(move |one| parcel(room, number + u128::from(one)))
         });
-        endpoints.put(parcels.collect(), &rooms);
+        endpoints.put(parcels.collect(), &rooms, NOW);
         let told = rooms.iter().map(|room| (room.controller.uuid().as_u128(), room.tasks));
         told.collect()
     }
 
+    /// An attempt ended that showed this.
+    fn free(endpoints: &mut Endpoints, health: Health) -> (Option<Turn>, usize) {
+        let freed = Freed {
+            load: Load::Task(TaskId::from_uuid(Uuid::nil())),
+            system: system(1),
+            pause: None,
+            health,
+        };
+        let (turn, back) = endpoints.free(&freed, NOW, 0.5);
+        (turn, back.len())
+    }
+
     fn sent(endpoints: &mut Endpoints) -> Vec<u128> {
-        std::iter::from_fn(|| endpoints.next())
+        std::iter::from_fn(|| endpoints.next(Start::Any, NOW))
             .map(|parcel| match parcel.load() {
                 Load::Task(task) => task.uuid().as_u128(),
                 Load::Message(message) => message.uuid().as_u128(),
@@ -283,7 +322,7 @@ mod tests {
         let lanes = [lane(1, 3), lane(1, 1), lane(1, 2)];
         assert_eq!(fill(&mut endpoints, &lanes, 2), [(1, 3), (2, 3), (3, 2)]);
         assert_eq!(sent(&mut endpoints), [100, 200], "one of each, up to the capacity");
-        endpoints.free(system(1));
+        free(&mut endpoints, Health::Good);
         assert_eq!(sent(&mut endpoints), [300]);
 
         let mut endpoints = Endpoints::default();
@@ -297,17 +336,19 @@ mod tests {
     #[test]
     fn an_endpoint_is_left_alone_until_half_of_its_store_is_used_up() {
         let mut endpoints = Endpoints::default();
-        let now = Timestamp::UNIX_EPOCH;
         assert_eq!(fill(&mut endpoints, &[lane(1, 1)], 2), [(1, 8)]);
-        assert_eq!((endpoints.busy(now), endpoints.is_hungry()), (vec![system(1)], false));
+        assert_eq!(
+            (endpoints.busy(NOW), endpoints.is_hungry(NOW)),
+            (vec![system(1)], false)
+        );
         for _ in 0..3 {
-            endpoints.next().unwrap();
-            endpoints.free(system(1));
+            endpoints.next(Start::Any, NOW).unwrap();
+            free(&mut endpoints, Health::Good);
         }
-        assert!(!endpoints.is_hungry());
-        endpoints.next().unwrap();
-        endpoints.free(system(1));
-        assert_eq!((endpoints.busy(now), endpoints.is_hungry()), (vec![], true));
+        assert!(!endpoints.is_hungry(NOW));
+        endpoints.next(Start::Any, NOW).unwrap();
+        free(&mut endpoints, Health::Good);
+        assert_eq!((endpoints.busy(NOW), endpoints.is_hungry(NOW)), (vec![], true));
     }
 
     #[test]
@@ -315,11 +356,84 @@ mod tests {
         let mut endpoints = Endpoints::default();
         let until = Timestamp::from_second(60).unwrap();
         fill(&mut endpoints, &[lane(1, 1)], 1);
-        endpoints.next().unwrap();
+        endpoints.next(Start::Any, NOW).unwrap();
         assert_eq!(endpoints.pause(system(1), until).len(), 3);
-        endpoints.free(system(1));
+        free(&mut endpoints, Health::Good);
         assert_eq!(sent(&mut endpoints), Vec::<u128>::new());
         assert_eq!(endpoints.busy(Timestamp::UNIX_EPOCH), [system(1)]);
         assert_eq!(endpoints.busy(until), []);
+    }
+
+    #[test]
+    fn an_open_breaker_gives_back_what_waits_and_lets_one_probe_through() {
+        let mut endpoints = Endpoints::default();
+        fill(&mut endpoints, &[lane(1, 1)], 8);
+        sent(&mut endpoints);
+        for _ in 0..4 {
+            assert_eq!(free(&mut endpoints, Health::Bad), (None, 0));
+        }
+        let (turn, back) = free(&mut endpoints, Health::Bad);
+        let Some(Turn::Opened(opened)) = turn else {
+            panic!("it opens");
+        };
+        assert_eq!(
+            (back, endpoints.is_hungry(NOW), endpoints.busy(NOW)),
+            (24, false, vec![system(1)])
+        );
+        assert_eq!(fill(&mut endpoints, &[lane(1, 1)], 8), [], "nothing is claimed");
+        let later = opened.until;
+        assert_eq!(endpoints.busy(later), []);
+        let terms = Terms {
+            concurrency: 8,
+            rate: None,
+        };
+        let rooms = endpoints.rooms(&[lane(1, 1)], |_| Some(terms), later);
+        assert_eq!(rooms.iter().map(|room| room.tasks).collect::<Vec<_>>(), [1]);
+        endpoints.put(vec![parcel(&rooms[0], 7)], &rooms, later);
+        let probe = endpoints.next(Start::Any, later).unwrap();
+        assert!(endpoints.next(Start::Any, later).is_none());
+        let freed = Freed {
+            load: probe.load(),
+            system: system(1),
+            pause: None,
+            health: Health::Good,
+        };
+        assert_eq!(endpoints.free(&freed, later, 0.5).0, Some(Turn::Closed));
+        assert!(endpoints.is_hungry(later), "what waits is claimed at once");
+    }
+
+    #[test]
+    fn what_was_tried_before_leaves_room_for_what_was_not() {
+        let mut endpoints = Endpoints::default();
+        let terms = Terms {
+            concurrency: 1,
+            rate: None,
+        };
+        let rooms = endpoints.rooms(&[lane(1, 1), lane(2, 1)], |_| Some(terms), NOW);
+        let Parcel::Task(mut retried, key) = parcel(&rooms[0], 1) else {
+            unreachable!()
+        };
+        retried.steps = 1;
+        endpoints.put(vec![Parcel::Task(retried, key), parcel(&rooms[1], 2)], &rooms, NOW);
+        let first = endpoints.next(Start::FirstOnly, NOW).unwrap();
+        assert_eq!(first.system(), system(2));
+        assert!(endpoints.next(Start::FirstOnly, NOW).is_none());
+        assert_eq!(endpoints.next(Start::Any, NOW).unwrap().system(), system(1));
+    }
+
+    #[test]
+    fn a_rate_puts_an_endpoint_to_rest() {
+        let mut endpoints = Endpoints::default();
+        let terms = Terms {
+            concurrency: 8,
+            rate: Some(2),
+        };
+        let rooms = endpoints.rooms(&[lane(1, 1)], |_| Some(terms), NOW);
+        assert_eq!(rooms[0].tasks, 4, "two seconds' worth");
+        endpoints.put((0..4).map(|number| parcel(&rooms[0], number)).collect(), &rooms, NOW);
+        assert_eq!(sent(&mut endpoints).len(), 2);
+        let rested = endpoints.next_rested().unwrap();
+        assert!(rested > NOW);
+        assert!(endpoints.next(Start::Any, rested).is_some());
     }
 }

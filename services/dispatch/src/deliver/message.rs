@@ -51,6 +51,7 @@ impl Tools {
             load: Load::Message(claimed.id),
             system: claimed.system,
             pause: decision.pause,
+            health: decision.health,
         }
     }
 
@@ -101,12 +102,7 @@ impl Tools {
     }
 
     fn unready(&self, claimed: &ClaimedMessage, unready: &Unready) -> Decision {
-        let given_up = |reason| Decision {
-            next: Next::Parked(reason),
-            steps: claimed.steps,
-            rejections: claimed.rejections,
-            pause: None,
-        };
+        let given_up = |reason| Decision::keeping(Next::Parked(reason), claimed.steps, claimed.rejections);
         match unready {
             Unready::Ours => Schedule::ours(self.tried_message(claimed)),
             Unready::Misregistered => given_up(ParkReason::Misregistered),

@@ -69,6 +69,14 @@ impl Parcel {
         }
     }
 
+    /// Whether it was tried before.
+    pub(super) fn is_retry(&self) -> bool {
+        match self {
+            Self::Task(claimed, _) => claimed.steps > 0,
+            Self::Message(claimed, _) => claimed.steps > 0,
+        }
+    }
+
     /// The lane that it came from, beside its system.
     pub(super) fn lane(&self) -> (ControllerId, Freight) {
         match self {

@@ -8,18 +8,18 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use domain::id::{RequestId, SystemId};
-use domain::task::Fence;
 use jiff::Timestamp;
 use keys::{Class, DataKey, KeyStore};
 use platform::db::{DbError, Tx};
 use store::Store;
-use store::leases::{self, DueLane, Freight};
+use store::leases::{self, DueLane, Freight, OpenBreaker, Taken};
 use store::messages;
 use store::messages::claim::ClaimedMessage;
 use store::tasks::claim::{self, Claimed, Room};
 use store::tasks::release;
 use uuid::Uuid;
 
+use super::breaker::{Opened, Turn};
 use super::parcel::{Key, Parcel};
 
 /// Lanes of one look; what is cut off is seen by the next, which follows at once.
@@ -33,7 +33,7 @@ pub(super) struct Places {
     pub(super) worker: Uuid,
 }
 
-/// A claim of which we don't know whether it was written: of which systems, and when.
+/// A claim of which we don't know whether it was written.
 #[derive(Debug, Clone)]
 pub(super) struct Doubt {
     pub(super) systems: Vec<SystemId>,
@@ -44,9 +44,11 @@ pub(super) struct Doubt {
 pub(super) struct Seen {
     pub(super) lanes: Vec<DueLane>,
     pub(super) next: Option<Timestamp>,
+    /// Endpoints that were nobody's and are ours now.
+    pub(super) taken: Vec<Taken>,
 }
 
-/// What a claim brought, and what it was for.
+/// What a claim came to.
 pub(super) struct Claims {
     pub(super) rooms: Vec<Room>,
     pub(super) at: Timestamp,
@@ -65,13 +67,15 @@ impl Places {
         let free = lanes.iter().filter(|lane| lane.fence.is_none());
         let free: Vec<SystemId> = free.map(|lane| lane.system).collect();
         let taken = self.take(free, now).await?;
+        let fences: HashMap<SystemId, _> = taken.iter().map(|taken| (taken.system, taken.fence)).collect();
         let held = |lane: DueLane| DueLane {
-            fence: lane.fence.or(taken.get(&lane.system).copied()),
+            fence: lane.fence.or(fences.get(&lane.system).copied()),
             ..lane
         };
         Ok(Seen {
             lanes: lanes.into_iter().map(held).collect(),
             next,
+            taken,
         })
     }
 
@@ -90,9 +94,9 @@ impl Places {
         .await
     }
 
-    async fn take(&self, free: Vec<SystemId>, now: Timestamp) -> Result<HashMap<SystemId, Fence>, DbError> {
+    async fn take(&self, free: Vec<SystemId>, now: Timestamp) -> Result<Vec<Taken>, DbError> {
         if free.is_empty() {
-            return Ok(HashMap::new());
+            return Ok(vec![]);
         }
         let (worker, free) = (self.worker, Arc::new(free));
         let db = self.store.db();
@@ -100,7 +104,7 @@ impl Places {
             let free = Arc::clone(&free);
             Box::pin(async move { leases::take(tx, worker, &free, now).await })
         });
-        Ok(taken.await?.into_iter().collect())
+        taken.await
     }
 
     pub(super) async fn claim(&self, rooms: Vec<Room>, at: Timestamp) -> Claims {
@@ -122,6 +126,20 @@ impl Places {
             rooms: shared.to_vec(),
             at,
             result,
+        }
+    }
+
+    /// Notes that a breaker turned, so that the next holder begins there. If that fails it begins anew, and finds out.
+    pub(super) async fn note(&self, system: SystemId, turn: Turn) {
+        let breaker = match turn {
+            Turn::Opened(Opened { until, times }) => Some(OpenBreaker {
+                until,
+                times: times.into(),
+            }),
+            Turn::Closed => None,
+        };
+        if let Err(error) = leases::turn(self.store.db(), self.worker, system, breaker).await {
+            tracing::warn!(%system, error = &error as &dyn std::error::Error, "a breaker's turn was not noted");
         }
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use connectors::Attempted;
 use domain::task::ParkReason;
 use jiff::{SignedDuration, Timestamp};
-use platform::egress::RetryAfter;
+use platform::egress::{RetryAfter, Theirs};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use store::tasks::record::Next;
@@ -71,18 +71,69 @@ pub struct Decision {
     pub rejections: i64,
     /// Until when the whole endpoint wants to be left alone.
     pub pause: Option<Timestamp>,
+    /// What the attempt showed of the endpoint.
+    pub health: Health,
+}
+
+/// What an attempt shows of an endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Health {
+    /// It works.
+    Good,
+    /// It is overloaded, or does not answer in time.
+    Slow,
+    /// It does not work.
+    Bad,
+    /// Nothing: the fault is ours, or it works and does not want this task.
+    Unknown,
+}
+
+impl From<&Attempted> for Health {
+    fn from(attempted: &Attempted) -> Self {
+        match attempted {
+            Attempted::Delivered { .. } => Self::Good,
+            Attempted::Answered {
+                status: 429 | 502 | 503 | 504,
+                ..
+            }
+            | Attempted::Failed(Theirs::ConnectTimeout | Theirs::Timeout) => Self::Slow,
+            // They end in parking, which a breaker would only put off.
+            Attempted::Answered {
+                status: 401 | 403 | 404 | 410,
+                ..
+            }
+            | Attempted::Misregistered
+            | Attempted::Ours(_) => Self::Unknown,
+            Attempted::Answered { .. } | Attempted::Failed(_) => Self::Bad,
+        }
+    }
+}
+
+impl Decision {
+    /// With these counters; the endpoint showed nothing.
+    pub(super) fn keeping(next: Next, steps: i64, rejections: i64) -> Self {
+        Self {
+            next,
+            steps,
+            rejections,
+            pause: None,
+            health: Health::Unknown,
+        }
+    }
 }
 
 impl Schedule {
     /// Decides.
     #[must_use]
     pub fn decide(&self, attempted: &Attempted, tried: Tried) -> Decision {
-        let keep = |next| Decision {
-            next,
-            steps: tried.steps,
-            rejections: tried.rejections,
-            pause: None,
-        };
+        Decision {
+            health: attempted.into(),
+            ..self.next(attempted, tried)
+        }
+    }
+
+    fn next(&self, attempted: &Attempted, tried: Tried) -> Decision {
+        let keep = |next| Decision::keeping(next, tried.steps, tried.rejections);
         match attempted {
             Attempted::Delivered { .. } => Decision {
                 rejections: 0,
@@ -110,24 +161,13 @@ impl Schedule {
     /// A fault of ours: no step is spent.
     #[must_use]
     pub fn ours(tried: Tried) -> Decision {
-        Decision {
-            next: Next::Due(later(tried.now, OURS_AGAIN)),
-            steps: tried.steps,
-            rejections: tried.rejections,
-            pause: None,
-        }
+        Decision::keeping(Next::Due(later(tried.now, OURS_AGAIN)), tried.steps, tried.rejections)
     }
 
     fn reject(&self, tried: Tried) -> Decision {
         let rejections = tried.rejections + 1;
         if rejections >= REJECTIONS_MAX {
-            let next = Next::Parked(ParkReason::Rejected);
-            return Decision {
-                next,
-                steps: tried.steps,
-                rejections,
-                pause: None,
-            };
+            return Decision::keeping(Next::Parked(ParkReason::Rejected), tried.steps, rejections);
         }
         Decision {
             rejections,
@@ -146,12 +186,7 @@ impl Schedule {
         } else {
             Next::Due(at)
         };
-        Decision {
-            next,
-            steps: tried.steps + 1,
-            rejections: 0,
-            pause: None,
-        }
+        Decision::keeping(next, tried.steps + 1, 0)
     }
 
     fn delay(&self, steps: i64, chance: f64) -> Duration {
@@ -177,7 +212,7 @@ fn later(now: Timestamp, by: Duration) -> Timestamp {
 
 #[cfg(test)]
 mod tests {
-    use platform::egress::{Ours, Theirs};
+    use platform::egress::Ours;
 
     use super::*;
 
@@ -228,15 +263,26 @@ mod tests {
     #[test]
     fn our_faults_spend_nothing() {
         let decision = decide(&Attempted::Ours(Ours::Resolver), 4, 1);
-        assert_eq!(
-            decision,
-            Decision {
-                next: Next::Due(at(5)),
-                steps: 4,
-                rejections: 1,
-                pause: None
-            }
-        );
+        assert_eq!(decision, Decision::keeping(Next::Due(at(5)), 4, 1));
+    }
+
+    #[test]
+    fn an_endpoint_is_judged_by_what_it_did_and_not_by_what_it_rejects() {
+        let health = |attempted: &Attempted| decide(attempted, 0, 0).health;
+        for slow in [429, 502, 503, 504] {
+            assert_eq!(health(&answered(slow)), Health::Slow, "{slow}");
+        }
+        assert_eq!(health(&Attempted::Failed(Theirs::Timeout)), Health::Slow);
+        for bad in [302, 400, 500, 501] {
+            assert_eq!(health(&answered(bad)), Health::Bad, "{bad}");
+        }
+        assert_eq!(health(&Attempted::Failed(Theirs::Refused)), Health::Bad);
+        for rejected in [401, 403, 404, 410] {
+            assert_eq!(health(&answered(rejected)), Health::Unknown, "{rejected}");
+        }
+        assert_eq!(health(&Attempted::Ours(Ours::Network)), Health::Unknown);
+        let receipt = None;
+        assert_eq!(health(&Attempted::Delivered { status: 204, receipt }), Health::Good);
     }
 
     #[test]

@@ -53,6 +53,7 @@ pub(super) fn system(entry: SystemEntry, id: SystemId, controller: ControllerId)
         wants_description: entry.wants_description,
         demand: entry.demand,
         concurrency: entry.concurrency,
+        rate_per_second: entry.rate_per_second,
         issuer: entry.issuer,
     };
     (system, entry.secrets)
@@ -86,6 +87,9 @@ pub(super) fn reach(system: &System) -> Result<(), String> {
     system.products.iter().try_for_each(|one| product(one))?;
     if !(1..=1000).contains(&system.concurrency) {
         return Err("`concurrency` is 1 to 1000".to_owned());
+    }
+    if system.rate_per_second.is_some_and(|rate| !(1..=10_000).contains(&rate)) {
+        return Err("`rate_per_second` is 1 to 10000".to_owned());
     }
     if let Some(kind) = system.identity_kinds.iter().find(|kind| !super::known_kind(kind)) {
         return Err(format!("`{kind}` is not an identity kind"));

@@ -232,7 +232,9 @@ CREATE TABLE worker (
 CREATE TABLE endpoint_lease (
     system BLOB PRIMARY KEY,
     worker BLOB,
-    fence INTEGER NOT NULL
+    fence INTEGER NOT NULL,
+    open_until INTEGER,                     -- while its breaker is open: when the next probe may go
+    opened INTEGER NOT NULL DEFAULT 0       -- how often it opened in a row; written when it turns only
 ) STRICT;
 
 -- A controller's tasks, or messages, for a system, so that many controllers share one system's capacity evenly.

@@ -233,7 +233,9 @@ CREATE TABLE worker (
 CREATE TABLE endpoint_lease (
     system UUID PRIMARY KEY,
     worker UUID,
-    fence BIGINT NOT NULL
+    fence BIGINT NOT NULL,
+    open_until BIGINT,                      -- while its breaker is open: when the next probe may go
+    opened BIGINT NOT NULL DEFAULT 0        -- how often it opened in a row; written when it turns only
 );
 
 -- A controller's tasks, or messages, for a system, so that many controllers share one system's capacity evenly.

@@ -78,7 +78,7 @@ impl Fixture {
         let mut tx = self.db().begin().await.unwrap();
         let taken = leases::take(&mut tx, worker, &free, at(now)).await.unwrap();
         tx.commit().await.unwrap();
-        taken
+        taken.iter().map(|one| (one.system, one.fence)).collect()
     }
 
     async fn claim(&self, worker: Uuid, rooms: &[(SystemId, ControllerId, i64, i64)], now: i64) -> Vec<Claimed> {
