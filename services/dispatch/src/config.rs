@@ -25,6 +25,8 @@ pub struct Config {
     /// How clients' systems are told what happened beside their tasks.
     pub messages: herald::Config,
     /// How often the reconciler looks for what was left behind.
+    #[serde(deserialize_with = "platform::config::positive")]
+    #[schemars(range(min = 1))]
     pub reconcile_seconds: u64,
 }
 

@@ -74,12 +74,20 @@ static RELEASED: Counter = Counter::new(
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// A worker that has not renewed for so long is gone, and its endpoints are taken over.
+    #[serde(deserialize_with = "platform::config::positive")]
+    #[schemars(range(min = 1))]
     pub lease_ms: u64,
     /// The net under the wake-ups: how long a due task waits at most to be seen.
+    #[serde(deserialize_with = "platform::config::positive")]
+    #[schemars(range(min = 1))]
     pub poll_ms: u64,
     /// Attempts under way in this process.
+    #[serde(deserialize_with = "platform::config::positive")]
+    #[schemars(range(min = 1))]
     pub concurrency: usize,
     /// From the begin of an attempt to the last byte of its answer.
+    #[serde(deserialize_with = "platform::config::positive")]
+    #[schemars(range(min = 1))]
     pub attempt_ms: u64,
     /// When a task is tried again.
     pub schedule: Schedule,

@@ -21,10 +21,16 @@ pub struct Config {
     /// A process that starts under the holder's name takes the log over at once; unset, a name is drawn.
     pub name: Option<String>,
     /// How often waiting entries are given their places, in milliseconds.
+    #[serde(deserialize_with = "platform::config::positive")]
+    #[schemars(range(min = 1))]
     pub interval_ms: u64,
     /// How many entries are given places at once, at most.
+    #[serde(deserialize_with = "platform::config::positive")]
+    #[schemars(range(min = 1))]
     pub batch_max: u32,
     /// How long the log stays with a process that is not heard of, in milliseconds.
+    #[serde(deserialize_with = "platform::config::positive")]
+    #[schemars(range(min = 1))]
     pub hold_ms: u64,
 }
 

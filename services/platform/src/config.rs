@@ -12,8 +12,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Deserializer};
 use toml::{Table, Value};
 
 use crate::secret::Secret;
@@ -29,7 +29,8 @@ pub struct DatabaseConfig {
     /// `postgres://…`, or `sqlite:` and a path.
     pub url: Secret,
     /// Connections that this process holds at most.
-    #[serde(default = "DatabaseConfig::connections")]
+    #[serde(default = "DatabaseConfig::connections", deserialize_with = "positive")]
+    #[schemars(range(min = 1))]
     pub max_connections: u32,
 }
 
@@ -38,6 +39,25 @@ impl DatabaseConfig {
     const fn connections() -> u32 {
         10
     }
+}
+
+/// Reads a number of which there must be at least one; for `#[serde(deserialize_with)]`, beside the schema's
+/// `#[schemars(range(min = 1))]`.
+pub fn positive<'de, D: Deserializer<'de>, N: Deserialize<'de> + Default + PartialEq>(from: D) -> Result<N, D::Error> {
+    let number = N::deserialize(from)?;
+    if number == N::default() {
+        return Err(D::Error::custom("must be at least 1"));
+    }
+    Ok(number)
+}
+
+/// The same where nothing may be said.
+pub fn positive_if_said<'de, D, N>(from: D) -> Result<Option<N>, D::Error>
+where
+    D: Deserializer<'de>,
+    N: Deserialize<'de> + Default + PartialEq,
+{
+    positive(from).map(Some)
 }
 
 /// Why there is no configuration. Each text is one line that says what, where and how to mend it.
@@ -359,6 +379,11 @@ mod tests {
         let check = |text: &str, variables: &[(&str, &str)], wanted: &str| {
             assert_eq!(load_text(text, variables).unwrap_err(), wanted);
         };
+        check(
+            &format!("{FILE}max_connections = 0\n"),
+            &[],
+            "`database.max_connections` in it.toml must be at least 1; correct its value",
+        );
         check(
             &format!("{FILE}port = 1\n"),
             &[],

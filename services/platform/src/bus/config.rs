@@ -125,12 +125,18 @@ pub enum SaslMechanism {
 #[serde(deny_unknown_fields, default)]
 pub struct Timing {
     /// How long a message may wait for its acknowledgement before its publisher is told that there was none.
+    #[serde(deserialize_with = "crate::config::positive")]
+    #[schemars(range(min = 1))]
     pub publish_ms: u32,
     /// How long a message waits for company in its batch.
     pub linger_ms: u32,
     /// How long a member may be silent before its partitions go to others (classic groups).
+    #[serde(deserialize_with = "crate::config::positive")]
+    #[schemars(range(min = 1))]
     pub session_ms: u32,
     /// How long `check` and the administration of topics wait for an answer.
+    #[serde(deserialize_with = "crate::config::positive")]
+    #[schemars(range(min = 1))]
     pub answer_ms: u32,
 }
 

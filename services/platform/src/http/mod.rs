@@ -58,8 +58,12 @@ pub struct Http {
     /// Address and port; port 0 takes a free one.
     pub listen: SocketAddr,
     /// Threads that serve; unset, one for each core.
+    #[serde(deserialize_with = "crate::config::positive_if_said")]
+    #[schemars(range(min = 1))]
     pub workers: Option<usize>,
     /// The largest body that is read, in bytes.
+    #[serde(deserialize_with = "crate::config::positive")]
+    #[schemars(range(min = 1))]
     pub body_max_bytes: usize,
     /// A socket that is bound to `listen` already; no configuration says it.
     #[serde(skip)]
