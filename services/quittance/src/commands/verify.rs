@@ -13,8 +13,9 @@ use crate::verify::files::Files;
 /// Check receipts and proofs with nothing but files: one line for each claim, exit 0 only if all of them hold.
 ///
 /// A folder is read whole. In it, NAME.json with NAME.tlog-proof is an entry of the log and its proof, NAME.jws a
-/// receipt as its owner signed it, keys.jsonl the history of signing keys, checkpoint a signed head of the log, and
-/// policy says which log to believe. Take the policy from somebody you trust and name it with --policy: the one that
+/// receipt as its owner signed it, keys.jsonl the history of signing keys, checkpoint and checkpoint-SIZE are signed
+/// heads of the log, consistency-FROM-TO proves that it only grew between two of them, and policy says which log to
+/// believe. Take the policy from somebody you trust and name it with --policy: the one that
 /// came with the evidence shows only that the evidence agrees with itself.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
@@ -34,12 +35,19 @@ pub struct Verify {
     /// The public URL of the router that every receipt must be addressed to.
     #[arg(long, value_name = "URL")]
     pub audience: Option<String>,
+    /// A controller's entries and requests must all be here: a number that is missing fails.
+    #[arg(long)]
+    pub complete: bool,
 }
 
 /// Checks, and says of each claim whether it holds.
 pub fn run(verify: &Verify, output: Output) -> Result<(), Failure> {
     let files = Files::gather(&verify.files, verify.policy.as_deref(), verify.keys.as_deref())?;
-    let claims = claims::check(&files, verify.audience.as_deref())?;
+    let demands = claims::Demands {
+        audience: verify.audience.as_deref(),
+        complete: verify.complete,
+    };
+    let claims = claims::check(&files, demands)?;
     for claim in &claims {
         let mark = if claim.holds {
             output.paint(Tone::Good, "holds")

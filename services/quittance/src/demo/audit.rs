@@ -6,6 +6,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use domain::id::{EntryId, RequestId};
+use evidence::note::SignedCheckpoint;
 use platform::egress::{Egress, Limits};
 use platform::problem::chain;
 use platform::secret::Secret;
@@ -61,18 +62,29 @@ struct Written {
 
 impl Auditor {
     /// Writes entries, proofs, receipts, the history of keys, the newest head and the policy into a folder.
-    pub(super) async fn take(&self, requests: &[RequestId], folder: &Path) -> Result<Taken, Failure> {
+    /// `earlier` is a head that was seen before; the proof that the log only grew since comes with it.
+    pub(super) async fn take(&self, requests: &[RequestId], earlier: &[u8], folder: &Path) -> Result<Taken, Failure> {
         let mut taken = Taken::default();
         for request in requests {
             self.take_request(*request, folder, &mut taken).await?;
         }
         put(&folder.join("keys.jsonl"), &self.get("/v1/audit/keys").await?)?;
-        put(&folder.join("checkpoint"), &self.get("/log/checkpoint").await?)?;
+        let newest = self.head().await?;
+        put(&folder.join("checkpoint"), &newest)?;
+        let (from, to) = (size(earlier)?, size(&newest)?);
+        put(&folder.join(format!("checkpoint-{from}")), earlier)?;
+        let proof = self.get(&format!("/v1/audit/consistency?from={from}&to={to}")).await?;
+        put(&folder.join(format!("consistency-{from}-{to}")), &proof)?;
         put(
             &folder.join("policy"),
             format!("log {}\nquorum none\n", self.vkey).as_bytes(),
         )?;
         Ok(taken)
+    }
+
+    /// The newest signed head.
+    pub(super) async fn head(&self) -> Result<Vec<u8>, Failure> {
+        self.get("/log/checkpoint").await
     }
 
     async fn take_request(&self, request: RequestId, folder: &Path, taken: &mut Taken) -> Result<(), Failure> {
@@ -130,6 +142,11 @@ impl Auditor {
             ))),
         }
     }
+}
+
+fn size(head: &[u8]) -> Result<u64, Failure> {
+    let head = SignedCheckpoint::parse(head).map_err(Failure::no)?;
+    Ok(head.checkpoint().size)
 }
 
 /// Runs `verify` as a process of its own: this program again, with an empty environment and nothing but the files.

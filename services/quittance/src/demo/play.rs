@@ -93,6 +93,8 @@ impl Stage {
             &json!({"step": "up", "intake": url, "data": self.router.deployment.settings.data}),
         );
         let directory = self.register(output).await?;
+        let auditor = self.auditor().await?;
+        let earlier = auditor.head().await?;
         let store = self.store()?;
         let scenes = script::scenes(self.router.deployment.clock.now());
         let (db, wanted) = (store.db().clone(), scenes.len() as u64);
@@ -105,12 +107,12 @@ impl Stage {
         done?;
         let mut faults = report::faults(&scenes, &requests, follower.directory());
         faults.extend(self.cast.complaints());
-        let evidence = self.prove(&requests, output).await;
+        let evidence = self.prove(&auditor, &earlier, &requests, output).await;
         faults.extend(evidence.as_ref().err().map(ToString::to_string));
         self.conclude(&faults, output)?;
-        let (folder, token) = evidence?;
+        let folder = evidence?;
         if self.stays {
-            self.point(&links, &folder, &token, &requests, output);
+            self.point(&links, &folder, &auditor.token, &requests, output);
         }
         Ok(())
     }
@@ -172,21 +174,30 @@ impl Stage {
         token::issue(&add, &self.router.deployment, self.store()?.db()).await
     }
 
-    /// Takes the evidence home and has it verified; where it lies, and the auditor's token.
-    async fn prove(&self, requests: &[&Followed], output: Output) -> Result<(PathBuf, Secret), Failure> {
-        let (_, archive) = self.router.ledger.as_ref().ok_or_else(incomplete)?;
-        let token = self.auditor_token().await?;
-        let auditor = Auditor {
+    /// Somebody who may ask the ledger, and nothing else.
+    async fn auditor(&self) -> Result<Auditor, Failure> {
+        let (addr, archive) = self.router.ledger.as_ref().ok_or_else(incomplete)?;
+        Ok(Auditor {
             egress: self.egress.clone(),
-            ledger: Self::url(self.router.ledger.as_ref().map(|(addr, _)| *addr)),
-            token: token.clone(),
+            ledger: Self::url(Some(*addr)),
+            token: self.auditor_token().await?,
             vkey: archive.key().to_string(),
-        };
+        })
+    }
+
+    /// Takes the evidence home and has it verified; says where it lies.
+    async fn prove(
+        &self,
+        auditor: &Auditor,
+        earlier: &[u8],
+        requests: &[&Followed],
+        output: Output,
+    ) -> Result<PathBuf, Failure> {
         let ids: Vec<RequestId> = requests.iter().map(|one| one.shown.id).collect();
         let deployment = &self.router.deployment;
         let now = deployment.clock.now().strftime("%Y%m%dT%H%M%SZ").to_string();
         let folder = deployment.settings.data.join("evidence").join(now);
-        let home = auditor.take(&ids, &folder).await?;
+        let home = auditor.take(&ids, earlier, &folder).await?;
         let claims = audit::verify(&folder, &deployment.settings.public_url()).await?;
         let logged: usize = requests.iter().map(|one| one.receipts.len()).sum();
         if home.receipts != logged {
@@ -202,7 +213,7 @@ impl Stage {
         );
         let facts = json!({"step": "verified", "receipts": logged, "entries": home.entries, "claims": claims.len()});
         output.tell(output.paint(Tone::Good, words), &facts);
-        Ok((folder, token))
+        Ok(folder)
     }
 
     async fn auditor_token(&self) -> Result<Secret, Failure> {

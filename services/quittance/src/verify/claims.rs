@@ -3,7 +3,8 @@
 //! The order is the order of trust. Under the policy, entries are proved; the proved key events are the history of
 //! keys; under the key that counted at its place, each logged receipt is verified; then what the entries say about
 //! each other is compared: a receipt with the plan that foresaw it, a closure with the plan and the receipts that it
-//! rests on, a receipt's file with the bytes that were logged. What was not given is not claimed.
+//! rests on, a receipt's file with the bytes that were logged. Last come the log itself ([`heads`]) and what is missing
+//! from it ([`sequences`]). What was not given is not claimed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,13 +12,17 @@ use domain::id::{ReceiptId, RequestId, TaskId};
 use evidence::digest::ContentDigest;
 use evidence::entry::body::{Body, Closure, LastWord, Plan, Receipt};
 use evidence::history::{KeyHistory, LoggedReceipt, verify_logged};
-use evidence::note::SignedCheckpoint;
+use evidence::note::Checkpoint;
 use evidence::policy::{Policy, PolicyError};
 use evidence::proof::{Proof, Verified, verify_proof};
 use platform::problem::chain;
 use serde::{Deserialize, Serialize};
 
+use self::heads::Heads;
 use super::files::{Files, FilesError, Logged};
+
+mod heads;
+mod sequences;
 
 /// One thing that was checked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,14 +46,24 @@ pub enum Unusable {
     Policy(#[from] PolicyError),
 }
 
-/// Checks everything that was given. `audience` is the public URL of the router that the receipts must be for; if it
-/// is not said, each receipt's own is named in its claim.
-pub fn check(files: &Files, audience: Option<&str>) -> Result<Vec<Claim>, Unusable> {
+/// What must hold beside what the files themselves say.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Demands<'d> {
+    /// The public URL of the router that the receipts must be for; if it is not said, each receipt's own is named in
+    /// its claim.
+    pub audience: Option<&'d str>,
+    /// Whether a number that is missing from a controller's sequence is a fault, because all of it was asked for.
+    pub complete: bool,
+}
+
+/// Checks everything that was given.
+pub fn check(files: &Files, demands: Demands<'_>) -> Result<Vec<Claim>, Unusable> {
     let policy = Policy::parse(files.policy.as_deref().ok_or(FilesError::NoPolicy)?)?;
     let mut checker = Checker {
         policy,
-        audience,
+        demands,
         claims: vec![],
+        heads: Heads::default(),
         proved: BTreeMap::new(),
         history: KeyHistory::default(),
         receipts: BTreeMap::new(),
@@ -58,17 +73,22 @@ pub fn check(files: &Files, audience: Option<&str>) -> Result<Vec<Claim>, Unusab
     checker.keys(files);
     checker.entries(files);
     checker.receipts();
-    checker.places();
     checker.plans();
     checker.closures();
     checker.tokens(files);
+    checker.one_tree();
+    checker.growth(files);
+    checker.places();
+    checker.sequences();
+    checker.requests();
     Ok(checker.claims)
 }
 
 struct Checker<'c> {
     policy: Policy,
-    audience: Option<&'c str>,
+    demands: Demands<'c>,
     claims: Vec<Claim>,
+    heads: Heads,
     /// By the entry's file name.
     proved: BTreeMap<String, Verified>,
     history: KeyHistory,
@@ -88,23 +108,6 @@ impl Checker<'_> {
         self.claims.push(Claim { holds, about, says });
     }
 
-    fn checkpoints(&mut self, files: &Files) {
-        for (name, bytes) in &files.checkpoints {
-            let accepted = SignedCheckpoint::parse(bytes)
-                .map_err(|error| chain(&error))
-                .and_then(|signed| self.policy.accepts(&signed).map_err(|error| chain(&error)));
-            let says = accepted.map(|accepted| {
-                let seen = match accepted.witnesses.len() {
-                    0 => String::new(),
-                    number => format!(" and seen by {number} witnesses"),
-                };
-                let (origin, size) = (accepted.checkpoint.origin, accepted.checkpoint.size);
-                format!("the head of {origin} with {size} entries is signed{seen}, as the policy wants")
-            });
-            self.claim(&name, says);
-        }
-    }
-
     fn keys(&mut self, files: &Files) {
         let Some(text) = &files.keys else { return };
         match KeyHistory::parse(text, &self.policy) {
@@ -120,7 +123,10 @@ impl Checker<'_> {
     fn entries(&mut self, files: &Files) {
         for (name, logged) in &files.entries {
             match prove(logged, &self.policy) {
-                Ok(verified) => self.take(name, verified),
+                Ok((verified, head)) => {
+                    self.heads.add(&head, name);
+                    self.take(name, verified);
+                }
                 Err(why) => self.claim(&name, Err(why)),
             }
         }
@@ -156,7 +162,7 @@ impl Checker<'_> {
                 "is number {} of the {} entries in {}",
                 verified.index, verified.size, verified.origin
             );
-            let outcome = verify_logged(verified, &self.history, self.audience);
+            let outcome = verify_logged(verified, &self.history, self.demands.audience);
             self.claim(&id, Ok(logged));
             match outcome {
                 Ok(logged) => {
@@ -169,23 +175,6 @@ impl Checker<'_> {
                 }
                 Err(error) => self.claim(&id, Err(format!("{} ({})", chain(&error), body.task))),
             }
-        }
-    }
-
-    /// No two entries may stand in one place of the log or of a controller's sequence.
-    fn places(&mut self) {
-        let mut indices = BTreeMap::new();
-        let mut seqs = BTreeMap::new();
-        let mut twice = vec![];
-        for verified in self.proved.values() {
-            let id = verified.entry.id;
-            let index = indices.insert(verified.index, id).filter(|other| *other != id);
-            let place = (verified.entry.controller, verified.controller_seq);
-            let seq = seqs.insert(place, id).filter(|other| *other != id);
-            twice.extend(index.or(seq).map(|other| (id, other)));
-        }
-        for (id, other) in twice {
-            self.claim(&id, Err(format!("stands in the same place as {other}")));
         }
     }
 
@@ -273,7 +262,7 @@ impl Checker<'_> {
     }
 }
 
-fn prove(logged: &Logged, policy: &Policy) -> Result<Verified, String> {
+fn prove(logged: &Logged, policy: &Policy) -> Result<(Verified, Checkpoint), String> {
     let entry = logged
         .entry
         .as_deref()
@@ -283,7 +272,8 @@ fn prove(logged: &Logged, policy: &Policy) -> Result<Verified, String> {
         .as_deref()
         .ok_or("has no proof: NAME.tlog-proof is missing")?;
     let proof: Proof = proof.parse().map_err(|error| chain(&error))?;
-    verify_proof(entry, &proof, policy).map_err(|error| chain(&error))
+    let verified = verify_proof(entry, &proof, policy).map_err(|error| chain(&error))?;
+    Ok((verified, proof.checkpoint.checkpoint().clone()))
 }
 
 fn planned<'v>(

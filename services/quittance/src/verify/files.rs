@@ -1,7 +1,8 @@
 //! Which files are evidence, told by their names.
 //!
 //! `NAME.json` is an entry and `NAME.tlog-proof` the proof of it; `NAME.jws` is a receipt as it was signed;
-//! `keys.jsonl` is the history of keys, `checkpoint` a signed head, `policy` whom to believe. A policy that is named
+//! `keys.jsonl` is the history of keys, `checkpoint` and `checkpoint-SIZE` are signed heads, `consistency-FROM-TO` the
+//! proof that the log of one head begins with that of another, `policy` whom to believe. A policy that is named
 //! with `--policy` came another way than the evidence did and takes the place of the one beside it.
 
 use std::collections::BTreeMap;
@@ -24,6 +25,8 @@ pub struct Files {
     pub tokens: BTreeMap<String, Vec<u8>>,
     /// Signed heads, by name.
     pub checkpoints: BTreeMap<String, Vec<u8>>,
+    /// Proofs between two heads, by name.
+    pub growth: BTreeMap<String, Growth>,
     /// The text of the keys file.
     pub keys: Option<String>,
     /// The text of the policy.
@@ -39,6 +42,17 @@ pub struct Logged {
     pub proof: Option<String>,
 }
 
+/// What is said to prove that the log only grew between two sizes.
+#[derive(Debug)]
+pub struct Growth {
+    /// Entries of the earlier head.
+    pub from: u64,
+    /// Entries of the later one.
+    pub to: u64,
+    /// The hashes, one a line.
+    pub hashes: String,
+}
+
 /// Why the evidence can't be read. One line that says what and where.
 #[derive(Debug, thiserror::Error)]
 pub enum FilesError {
@@ -51,7 +65,7 @@ pub enum FilesError {
     /// Its name says nothing.
     #[error(
         "{0} is no evidence by its name: expected NAME.json with NAME.tlog-proof, NAME.jws, keys.jsonl, checkpoint, \
-         policy, or a folder of them"
+         checkpoint-SIZE, consistency-FROM-TO, policy, or a folder of them"
     )]
     Unknown(PathBuf),
     /// Not UTF-8 where text was expected.
@@ -69,6 +83,7 @@ enum Kind {
     Token,
     Keys,
     Checkpoint,
+    Growth(u64, u64),
     Policy,
 }
 
@@ -119,6 +134,11 @@ impl Files {
             Kind::Proof => self.entries.entry(name).or_default().proof = Some(read_text(path)?),
             Kind::Token => drop(self.tokens.insert(name, read(path)?)),
             Kind::Checkpoint => drop(self.checkpoints.insert(name, read(path)?)),
+            Kind::Growth(from, to) => {
+                let (from, to, hashes) = (*from, *to, read_text(path)?);
+                self.growth
+                    .insert(path.display().to_string(), Growth { from, to, hashes });
+            }
             Kind::Keys => self.keys = Some(read_text(path)?),
             Kind::Policy => self.policy = Some(read_text(path)?),
         }
@@ -133,6 +153,18 @@ fn kind(path: &Path) -> Option<Kind> {
         "checkpoint" => return Some(Kind::Checkpoint),
         "policy" => return Some(Kind::Policy),
         _ => {}
+    }
+    if name
+        .strip_prefix("checkpoint-")
+        .is_some_and(|size| size.parse::<u64>().is_ok())
+    {
+        return Some(Kind::Checkpoint);
+    }
+    if let Some((from, to)) = name
+        .strip_prefix("consistency-")
+        .and_then(|sizes| sizes.split_once('-'))
+    {
+        return Some(Kind::Growth(from.parse().ok()?, to.parse().ok()?));
     }
     match path.extension()?.to_str()? {
         "json" => Some(Kind::Entry),

@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::*;
+use crate::verify::files::Growth;
 
 const ISSUER: &str = "https://nablus-sweets.example";
 const ROUTER: &str = "https://router.example";
@@ -104,28 +105,42 @@ fn receipt(signer: &TokenKey) -> Entry {
     entry(103, Some(4), body)
 }
 
-/// A log of four leaves, small enough to be folded by hand: the entries, and the first once more in the last place.
-fn logged(entries: [&Entry; 3]) -> Files {
-    let signer = NoteSigner::new(KeyType::Log, "log.example/dsr", &[3; 32]).unwrap();
-    let opening = |entry: &Entry, seq: u64| Opening {
+fn signer() -> NoteSigner {
+    NoteSigner::new(KeyType::Log, "log.example/dsr", &[3; 32]).unwrap()
+}
+
+fn opening(entry: &Entry, seq: u64) -> Opening {
+    Opening {
         salt: [1; 32],
         entry_type: entry.entry_type(),
         controller: entry.controller,
         controller_seq: seq,
-    };
+    }
+}
+
+fn leaves(entries: [&Entry; 3]) -> Vec<Hash> {
     let leaf = |entry: &Entry, seq| Leaf::commit(&opening(entry, seq), &entry.encode()).hash();
-    let leaves: Vec<Hash> = vec![
+    vec![
         leaf(entries[0], 1),
         leaf(entries[1], 2),
         leaf(entries[2], 3),
         leaf(entries[0], 4),
-    ];
-    let (left, right) = (node_hash(leaves[0], leaves[1]), node_hash(leaves[2], leaves[3]));
-    let checkpoint = Checkpoint {
+    ]
+}
+
+fn head(size: u64, root: Hash) -> Checkpoint {
+    Checkpoint {
         origin: "log.example/dsr".to_owned(),
-        size: 4,
-        root: node_hash(left, right),
-    };
+        size,
+        root,
+    }
+}
+
+/// A log of four leaves, small enough to be folded by hand: the entries, and the first once more in the last place.
+fn logged(entries: [&Entry; 3]) -> Files {
+    let (signer, leaves) = (signer(), leaves(entries));
+    let (left, right) = (node_hash(leaves[0], leaves[1]), node_hash(leaves[2], leaves[3]));
+    let checkpoint = head(4, node_hash(left, right));
     let steps = [vec![leaves[1], right], vec![leaves[0], right], vec![leaves[3], left]];
     let mut files = Files {
         policy: Some(format!("log {}\nquorum none\n", signer.key())),
@@ -147,8 +162,15 @@ fn logged(entries: [&Entry; 3]) -> Files {
     files
 }
 
+fn demands(audience: Option<&str>) -> Demands<'_> {
+    Demands {
+        audience,
+        complete: false,
+    }
+}
+
 fn failed(files: &Files, audience: Option<&str>) -> BTreeMap<String, String> {
-    let claims = check(files, audience).unwrap();
+    let claims = check(files, demands(audience)).unwrap();
     claims
         .into_iter()
         .filter(|claim| !claim.holds)
@@ -164,7 +186,7 @@ fn a_receipt_that_was_planned_signed_and_logged_holds() {
         unreachable!()
     };
     files.tokens.insert("r".to_owned(), body.jws.clone().into_bytes());
-    let claims = check(&files, Some(ROUTER)).unwrap();
+    let claims = check(&files, demands(Some(ROUTER))).unwrap();
     assert!(claims.iter().all(|claim| claim.holds), "{claims:?}");
     let about = |text: &str| claims.iter().filter(|claim| claim.about.starts_with(text)).count();
     // Logged, signed, planned; and its file.
@@ -223,5 +245,71 @@ fn a_log_that_the_policy_does_not_name_is_not_believed() {
     files.policy = Some(format!("log {}\nquorum none\n", other.key()));
     assert_eq!(failed(&files, None).len(), 3);
     files.policy = None;
-    assert!(check(&files, None).is_err());
+    assert!(check(&files, demands(None)).is_err());
+}
+
+#[test]
+fn a_log_that_did_not_only_grow_is_found_out() {
+    let (event, plan, receipt) = (key_event(), plan(DIGEST), receipt(&key()));
+    let entries = [&event, &plan, &receipt];
+    let leaves = leaves(entries);
+    let (left, right) = (node_hash(leaves[0], leaves[1]), node_hash(leaves[2], leaves[3]));
+    let given = |root: Hash, step: Hash| {
+        let mut files = logged(entries);
+        let signed = head(2, root).sign(&signer()).text().into_bytes();
+        files.checkpoints.insert("checkpoint-2".to_owned(), signed);
+        let hashes = format!("{step}\n");
+        files
+            .growth
+            .insert("consistency-2-4".to_owned(), Growth { from: 2, to: 4, hashes });
+        files
+    };
+    let good = given(left, right);
+    let claims = check(&good, demands(None)).unwrap();
+    assert!(claims.iter().all(|claim| claim.holds), "{claims:?}");
+    assert!(
+        claims.iter().any(|claim| claim.says.contains("begin with the 2")),
+        "{claims:?}"
+    );
+
+    for files in [given(right, right), given(left, left)] {
+        let failed = failed(&files, None);
+        assert!(failed.contains_key("consistency-2-4"), "{failed:?}");
+    }
+    let mut alone = given(left, right);
+    alone.checkpoints.clear();
+    assert!(failed(&alone, None)["consistency-2-4"].contains("checkpoint-2"));
+
+    let mut forked = good;
+    let other = head(4, left).sign(&signer()).text().into_bytes();
+    forked.checkpoints.insert("checkpoint".to_owned(), other);
+    assert!(failed(&forked, None)["log.example/dsr"].contains("different heads of 4"));
+}
+
+#[test]
+fn what_is_missing_is_told_and_is_a_fault_where_all_was_asked_for() {
+    let (event, plan, receipt) = (key_event(), plan(DIGEST), receipt(&key()));
+    let mut files = logged([&event, &plan, &receipt]);
+    let about = |files: &Files, complete| {
+        let demands = Demands {
+            audience: None,
+            complete,
+        };
+        let claims = check(files, demands).unwrap();
+        claims
+            .into_iter()
+            .find(|claim| claim.about.starts_with("ctl_"))
+            .unwrap()
+    };
+    let dense = about(&files, true);
+    assert!(dense.holds && dense.says.contains("from number 1 to 3"), "{dense:?}");
+    files.entries.remove("e1");
+    let gap = about(&files, false);
+    assert!(gap.holds && gap.says.ends_with("not here: 2"), "{gap:?}");
+    assert!(!about(&files, true).holds);
+    files.entries.remove("e0");
+    assert!(
+        about(&files, false).holds && !about(&files, true).holds,
+        "1 and 2 are missing"
+    );
 }
