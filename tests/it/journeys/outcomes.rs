@@ -159,7 +159,42 @@ async fn nothing_crosses(router: &Router) {
     }
 }
 
+/// An endpoint that fails is left alone: what waits for it costs no attempts and no steps, and goes when a probe was
+/// answered. Others don't notice.
+async fn an_endpoint_that_fails_is_left_alone_and_loses_nothing(router: &Router) {
+    const REQUESTS: usize = 30;
+    let (client, other) = (router.client("failing").await, router.client("next-door").await);
+    client.system().manner.set_trouble(Trouble::Status(500));
+    let mut cases = vec![];
+    for _ in 0..REQUESTS {
+        cases.push(client.asks("deletion", &Person::new()).await);
+    }
+    let attempts = async || {
+        let mut made = 0;
+        for case in &cases {
+            made += case.tasks().await.iter().map(|task| task.attempts).sum::<i64>();
+        }
+        made
+    };
+    eventually("its breaker opens", || async {
+        let made = attempts().await;
+        if made >= 5 { Ok(()) } else { Err(made.to_string()) }
+    })
+    .await;
+    let healthy = other.asks("deletion", &Person::new()).await;
+    other.done(&healthy, Closing::Fulfilled).await;
+    // Its places are 8: with those, and one for each failure that came before the fifth, it is over.
+    let made = attempts().await;
+    assert!(made <= 12, "{made} attempts");
+    client.system().manner.set_trouble(Trouble::None);
+    for case in &cases {
+        client.done(case, Closing::Fulfilled).await;
+    }
+    assert!(attempts().await <= made + i64::try_from(REQUESTS).unwrap());
+}
+
 on_both!(
+    an_endpoint_that_fails_is_left_alone_and_loses_nothing,
     something_is_kept_on_a_legal_ground,
     refused,
     not_found,
