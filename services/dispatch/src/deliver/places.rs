@@ -1,4 +1,4 @@
-//! Where due work is found and claimed: what a [`courier`](super::courier) asks the database.
+//! Where due work is found and claimed: what a courier asks the database.
 //!
 //! A look undoes doubtful claims, reads the due lanes and takes the endpoints that nobody holds; a claim takes what there
 //! is room for and fetches the keys of all at once. Each is a task of its own beside the courier's loop. What carries

@@ -3,8 +3,8 @@
 //! The order is the order of trust. Under the policy, entries are proved; the proved key events are the history of
 //! keys; under the key that counted at its place, each logged receipt is verified; then what the entries say about
 //! each other is compared: a receipt with the plan that foresaw it, a closure with the plan and the receipts that it
-//! rests on, a receipt's file with the bytes that were logged. Last come the log itself ([`heads`]) and what is missing
-//! from it ([`sequences`]). What was not given is not claimed.
+//! rests on, a receipt's file with the bytes that were logged. Last come the log itself (`heads`) and what is missing
+//! from it (`sequences`). What was not given is not claimed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
