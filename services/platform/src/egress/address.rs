@@ -11,7 +11,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 pub(super) struct Ban(pub(super) &'static str);
 
 /// IPv4 networks that are not on the public internet, or not single hosts: network, prefix length, name.
-const BANNED_V4: [(Ipv4Addr, u32, &str); 16] = [
+const BANNED_V4: [(Ipv4Addr, u32, &str); 19] = [
     (Ipv4Addr::UNSPECIFIED, 8, "this network"),
     (Ipv4Addr::new(10, 0, 0, 0), 8, "private"),
     (Ipv4Addr::new(100, 64, 0, 0), 10, "shared by carriers"),
@@ -22,8 +22,12 @@ const BANNED_V4: [(Ipv4Addr, u32, &str); 16] = [
     (Ipv4Addr::new(172, 16, 0, 0), 12, "private"),
     (Ipv4Addr::new(192, 0, 0, 0), 24, "protocol assignments"),
     (Ipv4Addr::new(192, 0, 2, 0), 24, "documentation"),
+    // Reachable, but anybody may answer there: each network runs its own.
+    (Ipv4Addr::new(192, 31, 196, 0), 24, "AS112 sink"),
+    (Ipv4Addr::new(192, 52, 193, 0), 24, "multicast relay"),
     (Ipv4Addr::new(192, 88, 99, 0), 24, "6to4 relay"),
     (Ipv4Addr::new(192, 168, 0, 0), 16, "private"),
+    (Ipv4Addr::new(192, 175, 48, 0), 24, "AS112 sink"),
     (Ipv4Addr::new(198, 18, 0, 0), 15, "benchmarking"),
     (Ipv4Addr::new(198, 51, 100, 0), 24, "documentation"),
     (Ipv4Addr::new(203, 0, 113, 0), 24, "documentation"),

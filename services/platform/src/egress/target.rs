@@ -93,6 +93,9 @@ impl Policy {
         if !url.username().is_empty() || url.password().is_some() {
             return Err(Forbidden::UserInfo);
         }
+        if has_empty_label(host) {
+            return Err(Forbidden::Url);
+        }
         let literal = host
             .trim_start_matches('[')
             .trim_end_matches(']')
@@ -150,6 +153,11 @@ impl Policy {
 fn is_local(host: &str) -> bool {
     let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
     host == "localhost" || host.ends_with(".localhost")
+}
+
+/// Such a name can't exist, and resolvers differ in what they make of it; one dot at the end is the root's.
+fn has_empty_label(host: &str) -> bool {
+    host.strip_suffix('.').unwrap_or(host).split('.').any(str::is_empty)
 }
 
 impl FromStr for Trusted {
