@@ -9,3 +9,4 @@ mod faults;
 mod messages;
 mod outcomes;
 mod pull;
+mod rotation;

@@ -62,7 +62,7 @@ pub enum Command {
     Dispatch(serve::Service),
     /// Run a cluster's ledger: the log, its proofs, auditors' questions.
     Ledger(serve::Service),
-    /// Make keys.
+    /// Make keys, and replace webhook secrets.
     #[command(subcommand)]
     Keys(keys::Keys),
     /// Bring the databases' schemas up to date.
@@ -106,7 +106,7 @@ impl Cli {
             Command::Intake(_) => serve::run(Roles::Intake, settings()?, output).await,
             Command::Dispatch(_) => serve::run(Roles::Dispatch, settings()?, output).await,
             Command::Ledger(_) => serve::run(Roles::Ledger, settings()?, output).await,
-            Command::Keys(keys) => keys::run(&keys, &settings()?, output),
+            Command::Keys(keys) => keys::run(&keys, settings()?, output).await,
             Command::Migrate(migrate) => migrate::run(&migrate, settings()?, output).await,
             Command::Topics(topics) => topics::run(&topics, settings()?, output).await,
             Command::Apply(apply) => apply::run(&apply, settings()?, output).await,

@@ -134,9 +134,16 @@ impl From<RegistryError> for Failure {
         match error {
             // Every mistake has a line of its own.
             RegistryError::Faults(_) => Self::usage(error),
-            RegistryError::Word(_) | RegistryError::Keyring(_) => Self::usage(chain(&error)),
+            RegistryError::Word(_)
+            | RegistryError::Keyring(_)
+            | RegistryError::Unopened(_)
+            | RegistryError::NoSuch(_)
+            | RegistryError::Unsigned(_) => Self::usage(chain(&error)),
             RegistryError::Database(_) => Self::unreachable(chain(&error)),
-            RegistryError::Stale | RegistryError::InFlight | RegistryError::NotLogged(_) => Self::no(chain(&error)),
+            RegistryError::Stale
+            | RegistryError::InFlight
+            | RegistryError::NotLogged(_)
+            | RegistryError::StillOverlapping(_) => Self::no(chain(&error)),
         }
     }
 }

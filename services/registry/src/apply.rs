@@ -22,8 +22,9 @@ use platform::secret::Secret;
 use proto::LedgerEntry;
 use store::Store;
 use store::entries::{self, EntryRow};
+use store::registry::secrets::{self, Kept, SecretsError};
 use store::registry::write::{self, Bumped, KeyEnd, NewKey, NewSnapshot};
-use store::registry::{Directory, DirectoryCache, SealedSecrets, secrets};
+use store::registry::{Directory, DirectoryCache, SealedSecrets};
 use uuid::Uuid;
 
 use crate::diff::{Changes, Context, Fault, Key, diff};
@@ -75,9 +76,21 @@ pub enum RegistryError {
     /// A word of a registration doesn't fit into an entry.
     #[error("the product `{0}` is not a word of letters, digits and -")]
     Word(String),
+    /// Nothing of this name is registered.
+    #[error("no controller or system is called `{0}`; `quittance apply` registers them")]
+    NoSuch(String),
+    /// Nothing is sent to it, so nothing is signed.
+    #[error("`{0}` fetches its tasks and has no webhook secret; its token is replaced by `quittance token`")]
+    Unsigned(String),
+    /// Several rotations within one overlap.
+    #[error("{0} replaced secrets still sign; wait until an overlap ends, or rotate with a shorter one")]
+    StillOverlapping(usize),
     /// Secrets can't be sealed or opened.
     #[error("the webhook secrets can't be sealed")]
     Keyring(#[from] KeyringError),
+    /// Stored secrets don't open.
+    #[error("the stored webhook secrets don't open; is this the key ring that they were sealed with?")]
+    Unopened(#[source] SecretsError),
     /// The database failed; nothing was written.
     #[error("the registry was not changed")]
     Database(#[from] DbError),
@@ -136,7 +149,7 @@ impl Registrar {
         timed.unwrap_or(Err(RegistryError::NotLogged(at_most)))
     }
 
-    fn stored_secrets(&self, directory: &Directory, owner: Uuid) -> Option<Vec<Secret>> {
+    pub(crate) fn stored_secrets(&self, directory: &Directory, owner: Uuid) -> Option<Vec<Kept>> {
         let of_system = directory.system_secrets(domain::id::SystemId::from_uuid(owner));
         let sealed = of_system.or_else(|| directory.controller_secrets(ControllerId::from_uuid(owner)))?;
         secrets::open(&self.keyring, owner, sealed).ok()
@@ -145,7 +158,7 @@ impl Registrar {
     fn rows(&self, changes: &Changes, directory: &Directory, now: Timestamp) -> Result<Rows, RegistryError> {
         let mut rows = Rows::default();
         for (controller, keys) in &changes.controllers {
-            let sealed = self.seal(controller.id.uuid(), keys)?;
+            let sealed = self.seal(directory, controller.id.uuid(), keys)?;
             rows.controllers.push((controller.clone(), sealed));
         }
         for (controller, slug, email) in &changes.contacts {
@@ -153,8 +166,8 @@ impl Registrar {
             rows.contacts.push((*controller, slug.clone(), sealed));
         }
         for (system, secrets) in &changes.systems {
-            rows.systems
-                .push((system.clone(), self.seal(system.id.uuid(), secrets)?));
+            let sealed = self.seal(directory, system.id.uuid(), secrets)?;
+            rows.systems.push((system.clone(), sealed));
         }
         rows.bindings.clone_from(&changes.bindings);
         self.add_keys(&mut rows, changes, now);
@@ -165,11 +178,20 @@ impl Registrar {
         Ok(rows)
     }
 
-    fn seal(&self, owner: Uuid, given: &[Secret]) -> Result<Option<SealedSecrets>, RegistryError> {
+    /// Given secrets take the place of the current ones; those that a rotation replaced stay what they are.
+    fn seal(
+        &self,
+        directory: &Directory,
+        owner: Uuid,
+        given: &[Secret],
+    ) -> Result<Option<SealedSecrets>, RegistryError> {
         if given.is_empty() {
             return Ok(None);
         }
-        Ok(Some(secrets::seal(&self.keyring, owner, given)?))
+        let stored = self.stored_secrets(directory, owner).unwrap_or_default();
+        let replaced = stored.into_iter().filter(|kept| kept.until.is_some());
+        let kept: Vec<Kept> = given.iter().cloned().map(Kept::current).chain(replaced).collect();
+        Ok(Some(secrets::seal(&self.keyring, owner, &kept)?))
     }
 
     fn add_keys(&self, rows: &mut Rows, changes: &Changes, now: Timestamp) {

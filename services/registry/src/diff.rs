@@ -15,6 +15,7 @@ use platform::secret::Secret;
 use platform::webhook;
 use serde::Serialize;
 use store::registry::Directory;
+use store::registry::secrets::Kept;
 use store::registry::write::KeyEnd;
 use uuid::Uuid;
 
@@ -83,7 +84,7 @@ pub struct Context<'c> {
     /// For ids and for secrets that have to be made.
     pub rng: &'c dyn Rng,
     /// Opens stored secrets by their owner's id, to compare them.
-    pub stored_secrets: &'c dyn Fn(Uuid) -> Option<Vec<Secret>>,
+    pub stored_secrets: &'c dyn Fn(Uuid) -> Option<Vec<Kept>>,
     /// Opens a stored contact's address, to compare it.
     pub stored_contact: &'c dyn Fn(ControllerId, &str) -> Option<Secret>,
 }
@@ -140,7 +141,9 @@ impl<'c> Differ<'c> {
             .as_ref()
             .map_or_else(|| self.fresh(ControllerId::new), |known| known.id);
         let (controller, keys) = check::controller(entry, id);
-        let lawful = check::terms(&controller).and_then(|()| check::signing_keys(&keys));
+        let lawful = check::terms(&controller)
+            .and_then(|()| check::signing_keys(&keys))
+            .and_then(|()| self.not_replaced(id.uuid(), &keys));
         if let Err(fault) = lawful.and_then(|()| self.only_operator(&controller)) {
             // What is said of it further down may have mistakes of its own.
             self.known.insert(controller.slug.clone(), controller);
@@ -218,7 +221,10 @@ impl<'c> Differ<'c> {
             .as_ref()
             .map_or_else(|| self.fresh(SystemId::new), |known| known.id);
         let (system, secrets) = check::system(entry, id, controller);
-        if let Err(fault) = check::reach(&system).and_then(|()| check::secrets(&secrets)) {
+        let lawful = check::reach(&system)
+            .and_then(|()| check::secrets(&secrets))
+            .and_then(|()| self.not_replaced(id.uuid(), &secrets));
+        if let Err(fault) = lawful {
             return self.fault(place, fault);
         }
         let secrets = self.secrets_to_store(&system, secrets, known.is_none());
@@ -319,8 +325,21 @@ impl<'c> Differ<'c> {
 
     fn same_secrets(&self, owner: Uuid, given: &[Secret]) -> bool {
         let stored = (self.context.stored_secrets)(owner).unwrap_or_default();
-        let texts = |secrets: &[Secret]| secrets.iter().map(|one| one.expose().to_owned()).collect::<Vec<_>>();
-        texts(&stored) == texts(given)
+        let current = stored.iter().filter(|kept| kept.until.is_none());
+        current.map(|kept| &kept.secret).eq(given)
+    }
+
+    /// A file from before a rotation must not bring back what was replaced, perhaps because somebody else knows it.
+    fn not_replaced(&self, owner: Uuid, given: &[Secret]) -> Result<(), String> {
+        let stored = (self.context.stored_secrets)(owner).unwrap_or_default();
+        let mut replaced = stored.iter().filter(|kept| kept.until.is_some());
+        if replaced.any(|kept| given.contains(&kept.secret)) {
+            return Err(
+                "a secret in this file was replaced by `quittance keys rotate`; put the new one here, or none"
+                    .to_owned(),
+            );
+        }
+        Ok(())
     }
 
     fn owner(&mut self, slug: &str, place: &str) -> Option<ControllerId> {

@@ -10,6 +10,7 @@ use evidence::jwk::{Algorithm, TokenKey};
 use evidence::token::sign::{Claims, sign_report};
 use platform::chance::{self, SystemRng};
 use platform::clock::{Clock as _, SystemClock};
+use platform::secret::Secret;
 use sandbox::{Manner, Record};
 use serde_json::{Value, json};
 use store::requests::Shown;
@@ -35,6 +36,8 @@ pub struct Business {
     pub record: Arc<Record>,
     /// What came over the wire.
     pub tap: Arc<Tap>,
+    /// The secret that it was registered with.
+    pub secret: Secret,
 }
 
 /// A registered client business, bound on every channel.

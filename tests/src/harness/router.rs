@@ -7,6 +7,7 @@ use std::time::Duration;
 use domain::id::{ControllerId, RequestId};
 use evidence::history::KeyHistory;
 use evidence::policy::Policy;
+use jiff::SignedDuration;
 use platform::chance::{self, SharedRng, SystemRng};
 use platform::clock::{SharedClock, SystemClock};
 use platform::secret::Secret;
@@ -325,6 +326,7 @@ impl Router {
             manner,
             record,
             tap,
+            secret: secret.clone(),
         };
         (business, url)
     }
@@ -348,6 +350,41 @@ impl Router {
             .wait(&applied, super::patience::PATIENCE)
             .await
             .expect("the ledger confirms");
+    }
+
+    /// Replaces a webhook secret, by the name of its system or controller; returns what the receiver needs, once every
+    /// process knows.
+    ///
+    /// # Panics
+    /// When it can't be replaced.
+    pub async fn rotates(&self, name: &str, overlap: SignedDuration) -> String {
+        let registrar = self.registrar.lock().await;
+        let rotation = loop {
+            let rotation = registrar.propose_rotation(name, overlap).await.expect("it can be");
+            match registrar.rotate(&rotation).await {
+                Ok(()) => break rotation,
+                Err(RegistryError::Stale) => {}
+                Err(error) => panic!("{error}"),
+            }
+        };
+        for cache in &self.running.directories {
+            cache.refresh().await.expect("the registry is read");
+        }
+        rotation.public.unwrap_or_else(|| rotation.made.expose().to_owned())
+    }
+
+    /// Whether a registration file may name this secret for a business's only system.
+    pub async fn may_apply(&self, client: &Client<'_>, secret: &Secret) -> bool {
+        let entry = SystemEntry {
+            slug: &client.system().slug,
+            reached: Reached::At {
+                kind: "webhook",
+                url: "https://crm.example/dsr",
+                secret,
+            },
+        };
+        let file = File::parse(&client.registration(&[entry]), "test.toml".as_ref()).expect("well formed");
+        self.registrar.lock().await.propose(file).await.is_ok()
     }
 
     /// Waits until every process's picture of the registry shows all of a business.

@@ -116,7 +116,8 @@ impl Tools {
         let directory = self.directory.current();
         let system = directory.system(claimed.system).ok_or(Unready::Misregistered)?;
         let url = webhook(system).ok_or(Unready::Misregistered)?.to_owned();
-        let keys = self.secrets.of(&directory, system).map_err(|_| Unready::Ours)?;
+        let keys = self.secrets.of(&directory, system, self.clock.now());
+        let keys = keys.map_err(|_| Unready::Ours)?;
         Ok(Ready { url, keys, body })
     }
 

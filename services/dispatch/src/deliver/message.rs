@@ -69,7 +69,8 @@ impl Tools {
         let directory = self.directory.current();
         let system = directory.system(claimed.system).ok_or(Unready::Misregistered)?;
         let url = address(system).ok_or(Unready::Misregistered)?;
-        let keys = self.secrets.of(&directory, system).map_err(|_| Unready::Ours)?;
+        let keys = self.secrets.of(&directory, system, self.clock.now());
+        let keys = keys.map_err(|_| Unready::Ours)?;
         let handover = Handover {
             url,
             id: &claimed.id.to_string(),

@@ -25,8 +25,9 @@ use platform::lifecycle::Lifecycle;
 use platform::webhook;
 use proto::RequestPublished;
 use store::cases::{self, Case};
+use store::registry::DirectoryCache;
+use store::registry::secrets::{self, Kept};
 use store::registry::write::{self, NewKey, NewSnapshot};
-use store::registry::{DirectoryCache, secrets};
 use store::requests::{self, NewRow};
 use store::{Store, entries, sealed};
 use tempfile::TempDir;
@@ -121,7 +122,7 @@ impl World {
         let secret = |system: &System| {
             let secret = webhook::generate_shared(&*self.deps.rng);
             self.client.trust(secret.expose());
-            Some(secrets::seal(&self.deps.keyring, system.id.uuid(), &[secret]).unwrap())
+            Some(secrets::seal(&self.deps.keyring, system.id.uuid(), &[Kept::current(secret)]).unwrap())
         };
         let all = systems.iter().cloned().chain(self.notices.map(|id| self.notices(id)));
         let rows: Vec<_> = all

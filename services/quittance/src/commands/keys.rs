@@ -1,4 +1,6 @@
-//! `quittance keys`: the files that a deployment's trust rests on.
+//! `quittance keys`: the files that a deployment's trust rests on, and the secrets that webhooks are signed with.
+
+mod rotate;
 
 use std::path::Path;
 
@@ -12,7 +14,7 @@ use crate::key_files;
 use crate::output::Output;
 use crate::settings::Settings;
 
-/// Make keys.
+/// Make keys, and replace webhook secrets.
 #[derive(Debug, Subcommand)]
 pub enum Keys {
     /// Make the key files that are missing: root keys, the log's key, the key of our own statements.
@@ -20,12 +22,19 @@ pub enum Keys {
     /// An existing file is never overwritten: what was sealed or signed with it would be lost. Keep copies of the new
     /// ones apart from the databases' backups. Only their owner may read them.
     Init,
+    /// Replace the secret that a system's webhooks are signed with, or the key pair of a controller's.
+    ///
+    /// Both the old and the new one sign until the overlap ends, in one header, so that a receiver may change at any
+    /// moment in between. Says what would happen; does it with --yes.
+    Rotate(rotate::Rotate),
 }
 
-/// Makes them.
-pub fn run(command: &Keys, settings: &Settings, output: Output) -> Result<(), Failure> {
-    let Keys::Init = command;
-    init(settings, &SystemRng::new(), output)
+/// Does what was asked.
+pub async fn run(command: &Keys, settings: Settings, output: Output) -> Result<(), Failure> {
+    match command {
+        Keys::Init => init(&settings, &SystemRng::new(), output),
+        Keys::Rotate(rotate) => rotate::run(rotate, settings, output).await,
+    }
 }
 
 /// Makes the key files that are missing, and says of each whether it did.
