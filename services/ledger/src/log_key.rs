@@ -12,7 +12,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use evidence::note::{KeyType, NoteSigner};
 use platform::chance::{self, Rng};
-use secrecy::zeroize::Zeroizing;
+use zeroize::Zeroizing;
 
 /// A seed's line is 45 bytes; what is larger is another file.
 const FILE_MAX: u64 = 1024;

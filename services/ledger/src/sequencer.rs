@@ -6,11 +6,11 @@
 //! holder signs: the signature is deterministic, so signing twice says the same twice. What a turn costs depends on
 //! the batch alone, not on the size of the tree.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use domain::id::{ControllerId, EntryId, ReceiptId, RequestId};
+use domain::id::{ControllerId, EntryId, RequestId};
 use evidence::merkle::Hash;
 use evidence::note::{Checkpoint, NoteSigner};
 use jiff::Timestamp;
@@ -18,80 +18,22 @@ use keys::log_head::Kept;
 use keys::{Class, KeyStore};
 use platform::chance::SharedRng;
 use platform::clock::SharedClock;
-use platform::db::{Args, Db, DbError, Statement, Tx};
+use platform::db::Db;
 use platform::lifecycle::{Stop, Woken};
 use platform::problem::chain;
 use tokio::sync::watch;
 use tracing::{error, info, warn};
 
-use crate::archive::signed;
-use crate::batch::{self, Batch, Placed};
+use crate::batch::{self, Batch};
 use crate::fault::Fault;
 use crate::figures;
 use crate::heads::HeadKeeper;
 use crate::hold::{self, Hold};
 use crate::incoming::{self, Waiting};
 
-const LAST: Statement = Statement {
-    name: "sequencer_last",
-    pg: "SELECT controller, last FROM sequence WHERE controller = ANY($1)",
-    lite: "SELECT controller, last FROM sequence WHERE controller IN (SELECT unhex(value ->> 0) FROM json_each($1))",
-};
+mod rows;
 
-/// The one place where the log grows: under this fence, and from this size.
-const ADVANCE: Statement = Statement::both(
-    "sequencer_advance",
-    "UPDATE log SET size = $1, root = $2, held_until = $3 WHERE fence = $4 AND size = $5",
-);
-
-const INSERT: Statement = Statement {
-    name: "sequencer_insert",
-    pg: "INSERT INTO entry (leaf_index, id, controller, controller_seq, request, type, receipt, at, leaf, body, \
-         logged_at) SELECT *, $11 FROM UNNEST($1::int8[], $2::uuid[], $3::uuid[], $4::int8[], $5::uuid[], $6::int8[], \
-         $7::uuid[], $8::int8[], $9::bytea[], $10::bytea[])",
-    lite: "INSERT INTO entry (leaf_index, id, controller, controller_seq, request, type, receipt, at, leaf, body, \
-           logged_at) SELECT value ->> 0, unhex(value ->> 1), unhex(value ->> 2), value ->> 3, unhex(value ->> 4), \
-           value ->> 5, unhex(value ->> 6), value ->> 7, unhex(value ->> 8), unhex(value ->> 9), $2 \
-           FROM json_each($1)",
-};
-
-const TILES: Statement = Statement {
-    name: "sequencer_tiles",
-    pg: "INSERT INTO tile (level, tile_index, width, content) \
-         SELECT * FROM UNNEST($1::int8[], $2::int8[], $3::int8[], $4::bytea[]) \
-         ON CONFLICT (level, tile_index) DO UPDATE SET width = excluded.width, content = excluded.content",
-    lite: "INSERT INTO tile (level, tile_index, width, content) \
-           SELECT value ->> 0, value ->> 1, value ->> 2, unhex(value ->> 3) FROM json_each($1) WHERE true \
-           ON CONFLICT (level, tile_index) DO UPDATE SET width = excluded.width, content = excluded.content",
-};
-
-const SEQUENCES: Statement = Statement {
-    name: "sequencer_sequences",
-    pg: "INSERT INTO sequence (controller, last) SELECT * FROM UNNEST($1::uuid[], $2::int8[]) \
-         ON CONFLICT (controller) DO UPDATE SET last = excluded.last",
-    lite: "INSERT INTO sequence (controller, last) \
-           SELECT unhex(value ->> 0), value ->> 1 FROM json_each($1) WHERE true \
-           ON CONFLICT (controller) DO UPDATE SET last = excluded.last",
-};
-
-const AGAIN: Statement = Statement {
-    name: "sequencer_again",
-    pg: "INSERT INTO again (id) SELECT * FROM UNNEST($1::uuid[]) ON CONFLICT (id) DO NOTHING",
-    lite: "INSERT INTO again (id) SELECT unhex(value ->> 0) FROM json_each($1) WHERE true ON CONFLICT (id) DO NOTHING",
-};
-
-const DONE: Statement = Statement {
-    name: "sequencer_done",
-    pg: "DELETE FROM pending WHERE place = ANY($1)",
-    lite: "DELETE FROM pending WHERE place IN (SELECT value ->> 0 FROM json_each($1))",
-};
-
-const PUBLISH: Statement = Statement::both(
-    "sequencer_publish",
-    "INSERT INTO checkpoint (size, note, signed_at) VALUES ($1, $2, $3) ON CONFLICT (size) DO NOTHING",
-);
-
-pub(crate) const ALL: &[Statement] = &[LAST, ADVANCE, INSERT, TILES, SEQUENCES, AGAIN, DONE, PUBLISH];
+pub(crate) use rows::ALL;
 
 /// After a fault that may pass by itself.
 const REST: Duration = Duration::from_secs(1);
@@ -299,7 +241,7 @@ impl Sequencer {
         let requests: Vec<RequestId> = requests.into_iter().collect();
         let controllers: BTreeSet<ControllerId> = new().map(|entry| entry.controller).collect();
         let keys = self.parts.keys.load(Class::Evidence, &requests).await?;
-        let last = last(&self.parts.db, &controllers).await?;
+        let last = rows::last(&self.parts.db, &controllers).await?;
         Ok(batch::place(waiting, &hold.edge, last, &keys, &*self.parts.rng))
     }
 
@@ -307,10 +249,10 @@ impl Sequencer {
     async fn append(&self, batch: Batch, hold: &Hold, now: Timestamp) -> Result<Option<Hold>, Fault> {
         let until = now + self.parts.hold;
         let mut tx = self.parts.db.begin().await?;
-        if !advance(&mut tx, &batch, hold, until).await? {
+        if !rows::advance(&mut tx, &batch, hold, until).await? {
             return Ok(None);
         }
-        write(&mut tx, &batch, now).await?;
+        rows::write(&mut tx, &batch, now).await?;
         tx.commit().await?;
         count(&batch, now);
         Ok(Some(Hold {
@@ -339,8 +281,7 @@ impl Sequencer {
             return Ok(());
         }
         let note = head.text();
-        let args = Args::new().int(signed(size)).text(&note).int(now.as_microsecond());
-        db.execute(&PUBLISH, args).await?;
+        rows::publish(db, size, &note, now).await?;
         figures::LEAVES.set(figures::count(size), &[]);
         self.hold = Some(hold);
         self.news.send_replace(Role::Holder { published: size });
@@ -354,70 +295,6 @@ fn checkpoint(signer: &NoteSigner, size: u64, root: Hash) -> Checkpoint {
         size,
         root,
     }
-}
-
-async fn last(db: &Db, controllers: &BTreeSet<ControllerId>) -> Result<BTreeMap<ControllerId, u64>, DbError> {
-    let args = Args::new().uuids(controllers.iter().map(|controller| controller.uuid()));
-    let rows = db.fetch(&LAST, args).await?;
-    let read = |row: &platform::db::Row| {
-        let last: i64 = row.get(1)?;
-        Ok((ControllerId::from_uuid(row.get(0)?), last.unsigned_abs()))
-    };
-    rows.iter().map(read).collect()
-}
-
-async fn advance(tx: &mut Tx, batch: &Batch, hold: &Hold, until: Timestamp) -> Result<bool, DbError> {
-    let root = batch.edge.root();
-    let args = Args::new()
-        .int(signed(batch.edge.size()))
-        .blob(root.as_ref())
-        .int(until.as_microsecond())
-        .int(hold.fence)
-        .int(signed(hold.edge.size()));
-    Ok(tx.execute(&ADVANCE, args).await? == 1)
-}
-
-async fn write(tx: &mut Tx, batch: &Batch, now: Timestamp) -> Result<(), DbError> {
-    if !batch.placed.is_empty() {
-        tx.execute(&INSERT, entries(&batch.placed).int(now.as_microsecond()))
-            .await?;
-        tx.execute(&TILES, tiles(batch)).await?;
-        tx.execute(&SEQUENCES, sequences(batch)).await?;
-    }
-    if !batch.known.is_empty() {
-        let known = Args::new().uuids(batch.known.iter().map(|id| id.uuid()));
-        tx.execute(&AGAIN, known).await?;
-    }
-    let done = Args::new().ints(batch.done.iter().copied());
-    tx.execute(&DONE, done).await.map(drop)
-}
-
-fn entries(placed: &[Placed]) -> Args<'_> {
-    Args::new()
-        .ints(placed.iter().map(|placed| signed(placed.index)))
-        .uuids(placed.iter().map(|placed| placed.entry.id.uuid()))
-        .uuids(placed.iter().map(|placed| placed.entry.controller.uuid()))
-        .ints(placed.iter().map(|placed| signed(placed.controller_seq)))
-        .maybe_uuids(placed.iter().map(|placed| placed.entry.request.map(RequestId::uuid)))
-        .ints(placed.iter().map(|placed| placed.entry.entry_type.byte().into()))
-        .maybe_uuids(placed.iter().map(|placed| placed.entry.receipt.map(ReceiptId::uuid)))
-        .ints(placed.iter().map(|placed| placed.entry.at.as_microsecond()))
-        .blobs(placed.iter().map(|placed| &placed.leaf.bytes()[..]))
-        .maybe_blobs(placed.iter().map(|placed| placed.body.as_deref()))
-}
-
-fn tiles(batch: &Batch) -> Args<'_> {
-    Args::new()
-        .ints(batch.tiles.iter().map(|tile| tile.id.level.into()))
-        .ints(batch.tiles.iter().map(|tile| signed(tile.id.index)))
-        .ints(batch.tiles.iter().map(|tile| tile.id.width.into()))
-        .blobs(batch.tiles.iter().map(|tile| tile.content.as_slice()))
-}
-
-fn sequences(batch: &Batch) -> Args<'_> {
-    Args::new()
-        .uuids(batch.last.keys().map(|controller| controller.uuid()))
-        .ints(batch.last.values().map(|last| signed(*last)))
 }
 
 fn count(batch: &Batch, now: Timestamp) {
