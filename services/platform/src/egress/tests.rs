@@ -59,8 +59,9 @@ fn serve(mut stream: &TcpStream, answer: &str, heads: &Mutex<Vec<String>>) {
     while let Ok(length @ 1..) = stream.read(&mut buffer) {
         seen.extend_from_slice(&buffer[..length]);
         let text = String::from_utf8_lossy(&seen).into_owned();
-        if !answer.is_empty() && (text.ends_with("\r\n\r\n{}") || text.starts_with("GET") && text.ends_with("\r\n\r\n"))
-        {
+        let bodiless = text.starts_with("GET") || text.starts_with("CONNECT");
+        let whole = text.ends_with("\r\n\r\n{}") || bodiless && text.ends_with("\r\n\r\n");
+        if whole && !answer.is_empty() {
             heads.lock().unwrap_or_else(PoisonError::into_inner).push(text);
             seen.clear();
             if stream.write_all(answer.as_bytes()).is_err() {
@@ -211,6 +212,51 @@ async fn a_peer_without_tls_is_told_from_a_dead_proxy() {
         forbidden,
         Err(Forbidden::Address("private").into()),
         "literals are judged with a proxy too"
+    );
+}
+
+/// It resolves the names, so they are not asked for here; what it is told of HTTPS is the name and the port alone.
+#[tokio::test]
+async fn everything_goes_through_the_proxy_if_there_is_one() {
+    let proxied = |peer: &Peer| {
+        let config = EgressConfig {
+            trusted: vec!["intranet.example".parse().unwrap()],
+            proxy: Some(Secret::new(format!("http://user:pass@127.0.0.1:{}", peer.port))),
+            ..EgressConfig::default()
+        };
+        crate::install_crypto();
+        Egress::with_lookup(&config, "Test/1", Names::default()).unwrap()
+    };
+    let heard = |peer: &Peer| peer.heads.lock().unwrap().concat();
+    let open = Peer::answering(OK);
+    let answer = post(&proxied(&open), "http://intranet.example/hook").await.unwrap();
+    assert_eq!(answer.status, 200);
+    let request = heard(&open);
+    assert!(
+        request.starts_with("POST http://intranet.example/hook HTTP/1.1\r\n"),
+        "{request}"
+    );
+    assert!(
+        request.contains("proxy-authorization: Basic dXNlcjpwYXNz\r\n"),
+        "{request}"
+    );
+
+    let refusing = Peer::answering("HTTP/1.1 502 No\r\ncontent-length: 0\r\n\r\n");
+    let outcome = post(&proxied(&refusing), "https://example.org/hook?token=t").await;
+    assert_eq!(
+        outcome,
+        Err(Ours::Proxy.into()),
+        "the client's attempts are not spent on it"
+    );
+    let request = heard(&refusing).to_ascii_lowercase();
+    assert!(request.starts_with("connect example.org:443 http/1.1\r\n"), "{request}");
+    assert!(
+        request.contains("proxy-authorization: basic dxnlcjpwyxnz\r\n"),
+        "{request}"
+    );
+    assert!(
+        !request.contains("token") && !request.contains("webhook-id"),
+        "{request}"
     );
 }
 

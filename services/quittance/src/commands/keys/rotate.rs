@@ -70,9 +70,10 @@ pub(super) async fn run(rotate: &Rotate, settings: Settings, output: Output) -> 
 fn would(rotate: &Rotate, rotation: &Rotation, output: Output) {
     let (name, replaced) = (&rotate.name, rotation.replaced);
     let until = rotation.until;
-    let words = format!(
-        "would replace {replaced} key(s) of {name}, which sign until {until} beside the new one; --yes does it"
-    );
+    let words = match replaced {
+        0 => format!("would give {name} a key, which it lacks; --yes does it"),
+        _ => format!("would give {name} a new key; the old one signs until {until} beside it; --yes does it"),
+    };
     output.tell(
         words,
         &json!({"would_rotate": name, "replaced": replaced, "until": until}),
