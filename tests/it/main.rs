@@ -4,6 +4,7 @@ mod architecture;
 mod cluster_kill;
 mod journeys;
 mod merkle;
+mod openapi;
 mod parts;
 mod problems;
 mod processes;
