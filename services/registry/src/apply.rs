@@ -526,4 +526,46 @@ mod tests {
             Err(RegistryError::Stale)
         ));
     }
+
+    #[tokio::test]
+    async fn a_file_neither_ends_an_overlap_nor_brings_back_what_was_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let registrar = registrar(folder.path()).await;
+        let (changes, directory) = registrar.propose(file(FILE)).await.unwrap();
+        let made = registrar.apply(&changes, &directory).await.unwrap().made;
+        let first = made[0].1.expose();
+        let rotation = registrar
+            .propose_rotation("operator/smart-reply", jiff::SignedDuration::from_hours(1))
+            .await
+            .unwrap();
+        registrar.rotate(&rotation).await.unwrap();
+        assert!(matches!(registrar.rotate(&rotation).await, Err(RegistryError::Stale)));
+
+        let (operators, _) = FILE.split_once("[[controller]]\n        slug = \"nablus").unwrap();
+        let naming = |secret: &str| file(&format!("{operators}secrets = [{secret:?}]\n"));
+        let (same, _) = registrar.propose(naming(rotation.made.expose())).await.unwrap();
+        assert!(
+            same.is_empty(),
+            "the new one is what the registry holds: {:?}",
+            same.lines
+        );
+        let brought_back = registrar.propose(naming(first)).await.unwrap_err().to_string();
+        assert!(brought_back.contains("was replaced"), "{brought_back}");
+
+        let given = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
+        let (changes, directory) = registrar.propose(naming(given)).await.unwrap();
+        registrar.apply(&changes, &directory).await.unwrap();
+        let cache = DirectoryCache::new(registrar.store.clone());
+        cache.refresh().await.unwrap();
+        let kept = registrar
+            .stored_secrets(&cache.current(), changes.systems[0].0.id.uuid())
+            .unwrap();
+        let now = registrar.clock.now();
+        let signing: Vec<_> = kept
+            .iter()
+            .filter(|one| one.signs(now))
+            .map(|one| one.secret.expose())
+            .collect();
+        assert_eq!(signing, [given, first]);
+    }
 }
