@@ -2,6 +2,7 @@
 //!
 //! Going out can't fail. Coming in, everything is checked here and named by its field, never by its content.
 
+use domain::decision::Stated;
 use domain::id::{BindingId, ControllerId, EntryId, InstructionId, MessageId, RequestId, SystemId, TaskId};
 use domain::registration::InstructionMode;
 use domain::request::{Closing, StageName};
@@ -113,5 +114,6 @@ numbered! {
     InstructionMode = InstructionMode { ForwardOnly, ActOnInstruction, DeclineWithNotice }
     StageName = Stage { Accepted, Unmatched, Unverified, AwaitingController, Ready, Planned, Closed }
     Closing = Closing { Fulfilled, Partly, Refused, Declined, Withdrawn, Undeliverable }
+    Stated = Statement { Undeliverable, NoReceipt, NotInstructed }
     ParkReason = ParkReason { Gone, Rejected, Corrupt, Exhausted, Misregistered, Operator, Withdrawn }
 }

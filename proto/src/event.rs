@@ -1,5 +1,6 @@
 //! What happens to a request.
 
+use domain::decision::Stated;
 use domain::id::{ControllerId, MessageId, RequestId, SystemId, TaskId};
 use domain::request::{Closing, StageName};
 use domain::task::ParkReason;
@@ -54,6 +55,17 @@ pub enum Happened {
         task: TaskId,
         /// Whose it is.
         system: SystemId,
+    },
+    /// We signed a statement about one of its tasks.
+    TaskStated {
+        /// The task.
+        task: TaskId,
+        /// Whose it is.
+        system: SystemId,
+        /// What it says.
+        statement: Stated,
+        /// Whether a person has approved it, which makes it the last word.
+        approved: bool,
     },
     /// The time to answer, which ends then, is nearly over.
     DueSoon(Timestamp),
@@ -117,6 +129,17 @@ impl Happened {
                 task: task.bytes().to_vec(),
                 system: system.bytes().to_vec(),
             }),
+            Self::TaskStated {
+                task,
+                system,
+                statement,
+                approved,
+            } => Wire::TaskStated(wire::TaskStated {
+                task: task.bytes().to_vec(),
+                system: system.bytes().to_vec(),
+                statement: statement.number(),
+                approved,
+            }),
             Self::DueSoon(at) => Wire::DueSoon(wire::DueSoon {
                 due_at: at.as_microsecond(),
             }),
@@ -141,6 +164,12 @@ impl Happened {
             Wire::TaskUnanswered(unanswered) => Self::TaskUnanswered {
                 task: id("task", &unanswered.task)?,
                 system: id("system", &unanswered.system)?,
+            },
+            Wire::TaskStated(stated) => Self::TaskStated {
+                task: id("task", &stated.task)?,
+                system: id("system", &stated.system)?,
+                statement: word("statement", stated.statement)?,
+                approved: stated.approved,
             },
             Wire::TaskUnreachable(unreachable) => Self::TaskUnreachable {
                 task: id("task", &unreachable.task)?,

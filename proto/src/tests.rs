@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use domain::decision::Stated;
 use domain::id::{BindingId, ControllerId, EntryId, InstructionId, MessageId, RequestId, SystemId, TaskId};
 use domain::receipt::Signer;
 use domain::registration::InstructionMode;
@@ -52,7 +53,7 @@ fn event(happened: Happened) -> LifecycleEvent {
     }
 }
 
-fn happenings() -> [Happened; 8] {
+fn happenings() -> [Happened; 9] {
     let (task, system) = (TaskId::from_uuid(same(0x66)), SystemId::from_uuid(same(0x77)));
     let reason = ParkReason::Withdrawn;
     [
@@ -64,6 +65,12 @@ fn happenings() -> [Happened; 8] {
         Happened::Overdue(at(60)),
         Happened::Closed(Closing::Undeliverable),
         Happened::Reopened,
+        Happened::TaskStated {
+            task,
+            system,
+            statement: Stated::NoReceipt,
+            approved: true,
+        },
     ]
 }
 
@@ -141,10 +148,12 @@ fn the_bytes_never_change_by_accident() {
         "32020806",
         "3a260a10 66*16 1210 77*16 1807",
         "42240a10 66*16 1210 77*16 ",
+        "6a240a10 66*16 1210 77*16 ",
         "4a0908c09a86dba29f9403",
         "520908c09a86dba29f9403",
         "5a020806",
         "6200",
+        "72280a10 66*16 1210 77*16 18022001",
     ];
     for (one, expected) in happenings().into_iter().zip(happened) {
         assert_eq!(dump(&event(one).encode()), format!("{head}{expected}"), "{one:?}");

@@ -10,3 +10,4 @@ mod messages;
 mod outcomes;
 mod pull;
 mod rotation;
+mod silence;

@@ -12,7 +12,7 @@ pub(crate) mod batch;
 pub(crate) mod door;
 
 mod desk;
-mod notices;
+pub(crate) mod notices;
 
 use std::sync::Arc;
 

@@ -7,7 +7,7 @@ use platform::http::Http;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::{deliver, herald};
+use crate::{deadlines, deliver, herald};
 
 /// Dispatch's configuration.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -24,7 +24,9 @@ pub struct Config {
     pub deliver: deliver::Config,
     /// How clients' systems are told what happened beside their tasks.
     pub messages: herald::Config,
-    /// How often the reconciler looks for what was left behind.
+    /// When something is said about deadlines.
+    pub deadlines: deadlines::Config,
+    /// How often is looked for what was left behind, and for deadlines.
     #[serde(deserialize_with = "platform::config::positive")]
     #[schemars(range(min = 1))]
     pub reconcile_seconds: u64,
@@ -41,6 +43,7 @@ impl Default for Config {
             egress: EgressConfig::default(),
             deliver: deliver::Config::default(),
             messages: herald::Config::default(),
+            deadlines: deadlines::Config::default(),
             // What it finds is rare and already late by a minute.
             reconcile_seconds: 15,
         }

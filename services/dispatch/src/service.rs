@@ -25,8 +25,10 @@ use uuid::Uuid;
 use crate::bell::Bell;
 use crate::collect::{self, Collector};
 use crate::config::Config;
+use crate::deadlines::Deadlines;
 use crate::herald::Herald;
 use crate::logged::Logged;
+use crate::orders::Orders;
 use crate::plan::{Grounds, Planner};
 use crate::pull::{Pull, Room};
 use crate::reconcile::Reconciler;
@@ -94,6 +96,8 @@ pub struct Dispatch {
     logged: Logged,
     reconciler: Reconciler,
     herald: Herald,
+    deadlines: Deadlines,
+    orders: Orders,
     deliver: deliver::Bench,
     room: Room,
     collect: (collect::batch::Bench, collect::Queue),
@@ -131,6 +135,8 @@ pub async fn build(config: Config, deps: Deps) -> Result<Dispatch, BuildError> {
             pause: Duration::from_secs(config.reconcile_seconds.max(1)),
         },
         herald: herald(&config, &deps, &public_url, &bell),
+        deadlines: deadlines(&config, &deps, &public_url),
+        orders: orders(&deps, &public_url, &bell),
         planner,
         deliver: deliverer(config, &deps, collector, bell)?,
         collect: (collecting(&deps), queue),
@@ -163,6 +169,8 @@ impl Dispatch {
             consume::run(bus(), Group::Logged, self.logged, stop.clone()),
         );
         lifecycle.spawn("dispatch reconcile", self.reconciler.run(stop.clone()));
+        lifecycle.spawn("dispatch deadlines", self.deadlines.run(stop.clone()));
+        lifecycle.spawn("dispatch orders", self.orders.run(stop.clone()));
         lifecycle.spawn("dispatch herald", self.herald.run(stop.clone()));
         lifecycle.spawn("dispatch deliver", deliver::run(self.deliver, stop.clone()));
         lifecycle.spawn("dispatch pull", self.room.close_at(stop.clone()));
@@ -259,6 +267,31 @@ fn herald(config: &Config, deps: &Deps, public_url: &Arc<str>, bell: &Bell) -> H
         public_url: Arc::clone(public_url),
         config: config.messages.clone(),
         over: config.deliver.over(),
+    }
+}
+
+fn deadlines(config: &Config, deps: &Deps, public_url: &Arc<str>) -> Deadlines {
+    Deadlines {
+        store: deps.store.clone(),
+        keys: deps.keys.clone(),
+        directory: deps.directory.clone(),
+        signer: Signer::new(Arc::clone(&deps.statement_key), Arc::clone(public_url)),
+        clock: Arc::clone(&deps.clock),
+        rng: Arc::clone(&deps.rng),
+        config: config.deadlines.clone(),
+        pause: Duration::from_secs(config.reconcile_seconds.max(1)),
+    }
+}
+
+fn orders(deps: &Deps, public_url: &Arc<str>, bell: &Bell) -> Orders {
+    Orders {
+        store: deps.store.clone(),
+        keys: deps.keys.clone(),
+        directory: deps.directory.clone(),
+        signer: Signer::new(Arc::clone(&deps.statement_key), Arc::clone(public_url)),
+        bell: bell.clone(),
+        clock: Arc::clone(&deps.clock),
+        rng: Arc::clone(&deps.rng),
     }
 }
 

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use domain::id::RequestId;
-use evidence::jwk::TokenKey;
+use evidence::jwk::{Jwk, TokenKey};
 use evidence::token::Said;
 use evidence::token::sign::{Claims, sign_statement};
 use jiff::Timestamp;
@@ -36,6 +36,18 @@ impl Signer {
             request,
         };
         sign_statement(&claims, said, &self.key)
+    }
+}
+
+impl Signer {
+    /// The public half of its key.
+    pub(crate) fn public_key(&self) -> Jwk {
+        self.key.jwk()
+    }
+
+    /// Who signs: our public URL.
+    pub(crate) fn issuer(&self) -> &str {
+        &self.issuer
     }
 }
 

@@ -123,6 +123,8 @@ ids! {
     UserId = "usr";
     /// One message on a topic, or one notice to a system.
     MessageId = "msg";
+    /// Work on many tasks that a person ordered.
+    JobId = "job";
 }
 
 fn at(now: Timestamp, random: [u8; 10]) -> Uuid {

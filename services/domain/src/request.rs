@@ -156,6 +156,8 @@ pub enum Event {
     Answered(TaskId, Answer, EvidenceLevel),
     /// An owner took an earlier answer back; `None` means that it failed after all.
     Amended(TaskId, Option<Answer>),
+    /// The controller declined a request that waited for its word.
+    Declined,
     /// The person took the request back.
     Withdrawn,
 }
@@ -213,6 +215,7 @@ impl Stage {
             (Self::Closed(closing, tally), Event::Amended(task, answer)) if tally.has_answer(task) => {
                 Ok(Self::reopen(closing, tally, task, answer))
             }
+            (Self::AwaitingController, Event::Declined) => Ok(Self::decline()),
             (stage, Event::Withdrawn) if stage.is_open() => Ok(stage.withdraw()),
             (stage, event) => Err(OutOfOrder {
                 stage: stage.name(),
@@ -306,13 +309,15 @@ impl Stage {
         }
     }
 
+    fn decline() -> (Self, Vec<Effect>) {
+        let effects = vec![Effect::LogClosure(Closing::Declined)];
+        (Self::Closed(Closing::Declined, Tally::unplanned()), effects)
+    }
+
     fn withdraw(self) -> (Self, Vec<Effect>) {
         let tally = match self {
             Self::Planned(tally) => tally,
-            _ => Tally {
-                instruct: Instruct::Act,
-                tasks: BTreeMap::new(),
-            },
+            _ => Tally::unplanned(),
         };
         (
             Self::Closed(Closing::Withdrawn, tally),
@@ -329,12 +334,21 @@ impl Event {
             Self::Planned(..) => "planned",
             Self::Answered(..) => "answered",
             Self::Amended(..) => "amended",
+            Self::Declined => "declined",
             Self::Withdrawn => "withdrawn",
         }
     }
 }
 
 impl Tally {
+    /// Of a request that ends before it is planned.
+    fn unplanned() -> Self {
+        Self {
+            instruct: Instruct::Act,
+            tasks: BTreeMap::new(),
+        }
+    }
+
     fn owes(&self, task: TaskId) -> bool {
         self.tasks.get(&task).is_some_and(|owed| owed.answer.is_none())
     }

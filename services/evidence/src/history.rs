@@ -12,7 +12,7 @@ use domain::receipt::{EvidenceLevel, Report};
 use crate::entry::body::{Body, KeyChange, KeyEvent, Receipt};
 use crate::policy::Policy;
 use crate::proof::{Proof, ProofFileError, Verified, WhyNot, verify_proof};
-use crate::token::{Refusal, RegisteredKey, Unverified, VerifiedReceipt};
+use crate::token::{Refusal, RegisteredKey, Said, Unverified, VerifiedReceipt, verify_statement};
 
 /// The changes of all keys, as far as they were proved.
 #[derive(Debug, Clone, Default)]
@@ -104,7 +104,7 @@ pub struct LoggedReceipt {
 #[derive(Debug, thiserror::Error)]
 pub enum ReceiptFault {
     /// Another kind of entry.
-    #[error("the entry is not a receipt")]
+    #[error("the entry is of another kind")]
     Kind,
     /// The token does not hold.
     #[error("the token does not hold")]
@@ -113,7 +113,7 @@ pub enum ReceiptFault {
     #[error(transparent)]
     Key(#[from] NoKey),
     /// The entry says something about the token that the token does not say.
-    #[error("the entry names another task, request or level than its token")]
+    #[error("the entry names another task, request, level or router than its token")]
     Contradiction,
 }
 
@@ -194,6 +194,53 @@ pub fn verify_logged(
         Ok(LoggedReceipt {
             receipt,
             audience,
+            revoked_at,
+        })
+    } else {
+        Err(ReceiptFault::Contradiction)
+    }
+}
+
+/// A logged statement of ours that holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoggedStatement {
+    /// Who said it: the router's public URL.
+    pub issuer: String,
+    /// With which key.
+    pub kid: String,
+    /// To whom it was said.
+    pub audience: String,
+    /// Where in the log its key was revoked afterwards, if it was.
+    pub revoked_at: Option<u64>,
+}
+
+/// Checks the token in a proved `statement` entry under the key that counted when it was logged, and that the entry
+/// says of it what it says. `issuer` is the public URL of the router; not said, the token's own is taken, and returned
+/// to be looked at.
+pub fn verify_stated(
+    verified: &Verified,
+    history: &KeyHistory,
+    issuer: Option<&str>,
+) -> Result<LoggedStatement, ReceiptFault> {
+    let Body::Statement(body) = &verified.entry.body else {
+        return Err(ReceiptFault::Kind);
+    };
+    let token = Unverified::parse(body.jws.as_bytes())?;
+    if issuer.is_some_and(|issuer| issuer != token.issuer()) {
+        return Err(ReceiptFault::Contradiction);
+    }
+    let Standing { key, revoked_at } = history.key_at(token.issuer(), token.kid(), verified.index)?;
+    let said = verify_statement(body.jws.as_bytes(), key, token.audience())?;
+    let logged = Said::Stated {
+        task: body.task,
+        kind: body.kind,
+        approver: body.approver,
+    };
+    if said == logged && Some(token.request()) == verified.entry.request {
+        Ok(LoggedStatement {
+            issuer: token.issuer().to_owned(),
+            kid: token.kid().to_owned(),
+            audience: token.audience().to_owned(),
             revoked_at,
         })
     } else {

@@ -74,7 +74,7 @@ pub enum Command {
     /// Give, list and revoke API tokens.
     #[command(subcommand)]
     Token(token::Token),
-    /// Look at requests and what became of them.
+    /// Look at requests and what became of them, and decide about them.
     #[command(subcommand)]
     Requests(requests::Requests),
     /// Look at tasks that wait for a person.

@@ -4,7 +4,8 @@
 //! the database holds and says what changes, without touching anything; [`apply`] writes the changes with their ledger
 //! entries in one transaction and waits until they are logged, because a key, an instruction or a set of systems
 //! counts only from its entry on. Applying is additive: what a file doesn't name stays as it is, and a key ends only
-//! by saying so; [`mod@rotate`] replaces webhook secrets. What carries correctness is the registry's version: a change that was computed from an older picture
+//! by saying so; [`mod@rotate`] replaces webhook secrets. Who does something with a request is named by [`staff`]. What
+//! carries correctness is the registry's version: a change that was computed from an older picture
 //! is refused whole.
 
 pub mod file;
@@ -14,3 +15,5 @@ pub mod diff;
 pub mod apply;
 
 pub mod rotate;
+
+pub mod staff;

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use domain::decision::Stated;
 use domain::id::{ControllerId, RequestId, SystemId, TaskId};
 use domain::plan::Instruct;
 use domain::receipt::EvidenceLevel;
@@ -27,10 +28,12 @@ const LOCK: Statement = Statement {
 const TASKS: Statement = Statement {
     name: "cases_tasks",
     pg: "SELECT task.request, plan.instruct, task.id, task.system, task.stage, task.demand, task.answer, task.park, \
-         task.due_at, task.fence, task.digest, task.created_at, task.last_word \
+         task.due_at, task.fence, task.digest, task.created_at, task.last_word, \
+         task.proposed, task.dispatched_at \
          FROM task JOIN plan ON plan.request = task.request WHERE task.request = ANY($1)",
     lite: "SELECT task.request, plan.instruct, task.id, task.system, task.stage, task.demand, task.answer, task.park, \
-           task.due_at, task.fence, task.digest, task.created_at, task.last_word \
+           task.due_at, task.fence, task.digest, task.created_at, task.last_word, \
+         task.proposed, task.dispatched_at \
            FROM task JOIN plan ON plan.request = task.request \
            WHERE task.request IN (SELECT unhex(value ->> 0) FROM json_each($1))",
 };
@@ -97,6 +100,10 @@ pub struct CaseTask {
     pub created_at: Timestamp,
     /// The receipt or statement behind its last word.
     pub last_word: Option<Uuid>,
+    /// What a statement of ours says that waits for approval.
+    pub proposed: Option<Stated>,
+    /// When it was first handed over.
+    pub dispatched_at: Option<Timestamp>,
 }
 
 impl Case {
@@ -256,6 +263,8 @@ fn case(row: &Row) -> Result<(RequestId, Case), DbError> {
 
 const UNKNOWN_OUTCOME: DbError = DbError::Inconsistent("a request's outcome is unknown");
 
+const UNKNOWN_STATEMENT: DbError = DbError::Inconsistent("a task's statement is unknown");
+
 fn task(row: &Row) -> Result<CaseTask, DbError> {
     Ok(CaseTask {
         system: SystemId::from_uuid(row.get(3)?),
@@ -264,6 +273,11 @@ fn task(row: &Row) -> Result<CaseTask, DbError> {
         digest: row.bytes(10, "a task's digest is not 32 bytes")?,
         created_at: instant(row.get(11)?)?,
         last_word: row.get(12)?,
+        proposed: row
+            .get::<Option<String>>(13)?
+            .map(|word| word.parse().map_err(|_| UNKNOWN_STATEMENT))
+            .transpose()?,
+        dispatched_at: row.get::<Option<i64>>(14)?.map(instant).transpose()?,
     })
 }
 

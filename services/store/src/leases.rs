@@ -33,7 +33,7 @@ const RETIRE: Statement = Statement::both("leases_retire", "DELETE FROM worker W
 const FORGET: Statement = Statement::both("leases_forget", "DELETE FROM worker WHERE until < $1");
 
 /// Lanes whose time has come and whose system is ours or nobody's; those of busy systems are left out, so that a
-/// dead endpoint's lanes don't stand in the way of others.
+/// dead endpoint's lanes don't stand in the way of others, and so are those of paused controllers.
 const DUE: Statement = Statement {
     name: "leases_due",
     pg: "SELECT lane.system, lane.controller, lane.freight, CASE WHEN lease.worker = $2 THEN lease.fence END FROM lane \
@@ -41,12 +41,14 @@ const DUE: Statement = Statement {
          LEFT JOIN worker ON worker.id = lease.worker \
          WHERE lane.next_due <= $3 AND lane.system <> ALL($1) \
          AND (lease.worker IS NULL OR lease.worker = $2 OR worker.until IS NULL OR worker.until < $3) \
+         AND NOT EXISTS (SELECT 1 FROM pause WHERE pause.controller = lane.controller) \
          ORDER BY lane.next_due LIMIT $4",
     lite: "SELECT lane.system, lane.controller, lane.freight, CASE WHEN lease.worker = $2 THEN lease.fence END FROM lane \
            LEFT JOIN endpoint_lease AS lease ON lease.system = lane.system \
            LEFT JOIN worker ON worker.id = lease.worker \
            WHERE lane.next_due <= $3 AND lane.system NOT IN (SELECT unhex(value ->> 0) FROM json_each($1)) \
            AND (lease.worker IS NULL OR lease.worker = $2 OR worker.until IS NULL OR worker.until < $3) \
+           AND NOT EXISTS (SELECT 1 FROM pause WHERE pause.controller = lane.controller) \
            ORDER BY lane.next_due LIMIT $4",
 };
 

@@ -9,6 +9,10 @@ pub mod plans;
 pub mod receipts;
 pub mod statements;
 
+pub mod deadlines;
+pub mod jobs;
+pub mod pauses;
+
 pub mod acknowledgements;
 pub mod attempts;
 pub mod happenings;
@@ -72,6 +76,9 @@ pub fn statements() -> Vec<&'static Statement> {
         plans::ALL,
         receipts::ALL,
         statements::ALL,
+        deadlines::ALL,
+        jobs::ALL,
+        pauses::ALL,
         attempts::ALL,
         acknowledgements::ALL,
         happenings::ALL,

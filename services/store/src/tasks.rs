@@ -9,6 +9,7 @@ pub mod fetch;
 pub mod record;
 pub mod release;
 pub mod remind;
+pub mod restart;
 
 use domain::id::{ControllerId, RequestId, SystemId, TaskId};
 use domain::receipt::EvidenceLevel;
@@ -40,6 +41,7 @@ pub(crate) const ALL: &[&[Statement]] = &[
     record::ALL,
     release::ALL,
     remind::ALL,
+    restart::ALL,
 ];
 
 /// A planned task.

@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use domain::id::{ReceiptId, RequestId, SystemId, TaskId};
 use domain::request::{Closing, StageName};
 use evidence::entry::Entry;
-use evidence::history::{KeyHistory, LoggedReceipt, verify_logged};
+use evidence::entry::body::{Body, Statement};
+use evidence::history::{KeyHistory, LoggedReceipt, verify_logged, verify_stated};
 use evidence::proof::{Verified, verify_proof};
-use platform::db::{Args, Row, Statement};
+use platform::db::{self, Args, Row};
 use serde_json::Value;
 use store::requests::{self, Shown};
 use store::scope::Scope;
@@ -15,18 +16,18 @@ use store::scope::Scope;
 use super::patience::eventually;
 use super::router::Router;
 
-const RECEIPTS: Statement = Statement::both(
+const RECEIPTS: db::Statement = db::Statement::both(
     "test_receipts",
     "SELECT id FROM receipt WHERE request = $1 ORDER BY received_at, id",
 );
 
-const TASKS: Statement = Statement::both(
+const TASKS: db::Statement = db::Statement::both(
     "test_tasks",
     "SELECT id, system, stage, digest, (SELECT COUNT(*) FROM attempt WHERE attempt.task = task.id) \
      FROM task WHERE request = $1 ORDER BY id",
 );
 
-const ANOMALIES: Statement = Statement::both(
+const ANOMALIES: db::Statement = db::Statement::both(
     "test_anomalies",
     "SELECT kind FROM anomaly WHERE request = $1 ORDER BY kind",
 );
@@ -125,7 +126,7 @@ impl Case<'_> {
         rows.iter().map(|row| row.get(0).unwrap()).collect()
     }
 
-    async fn rows(&self, statement: &Statement) -> Vec<Row> {
+    async fn rows(&self, statement: &db::Statement) -> Vec<Row> {
         let args = Args::new().uuid(self.id.uuid());
         let rows = self.router.store().db().fetch(statement, args).await;
         rows.expect("the router's database answers")
@@ -174,6 +175,26 @@ impl Case<'_> {
             if there { Ok(entries) } else { Err(format!("{answer:?}")) }
         })
         .await
+    }
+
+    /// What the router itself stated about it, in the log's order, verified as a stranger would.
+    ///
+    /// # Panics
+    /// When something doesn't hold.
+    pub async fn stated(&self) -> Vec<Statement> {
+        let entries = self.logged("statement").await;
+        let history = self.router.key_history().await;
+        let mut stated = vec![];
+        for entry in entries.iter().filter(|entry| entry["type"] == "statement") {
+            let entry = entry["entry"].as_str().unwrap_or_default();
+            let verified = self.prove(&format!("/v1/audit/entries/{entry}")).await;
+            verify_stated(&verified, &history, Some(self.router.public_url())).expect("the statement holds");
+            let Body::Statement(statement) = verified.entry.body else {
+                panic!("{entry} is no statement");
+            };
+            stated.push(statement);
+        }
+        stated
     }
 
     /// A receipt's entry and proof, verified as a stranger would.

@@ -96,6 +96,14 @@ impl Place {
         self
     }
 
+    /// Where what is late is stated about within seconds.
+    #[must_use]
+    pub fn impatient(self) -> Self {
+        let mut place = self.in_a_hurry();
+        place.more += "[dispatch.deadlines]\ngrace_seconds = 1\n";
+        place
+    }
+
     fn new(cluster: Option<Cluster>) -> Self {
         Self {
             folder: Folder::new(),

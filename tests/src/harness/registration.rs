@@ -99,6 +99,7 @@ pub(super) fn business(slug: &str, accounts: &Accounts, systems: &[SystemEntry<'
 /// The operator itself, which nothing is routed to here.
 pub(super) fn operator() -> String {
     controller("operator", true)
+        + "[[contact]]\ncontroller = \"operator\"\nslug = \"dpo\"\nemail = \"dpo@operator.example\"\n"
 }
 
 /// People may get their data on the word of the channel that holds it, so that journeys can ask by chat.

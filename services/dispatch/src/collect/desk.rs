@@ -9,7 +9,7 @@ use domain::id::{EntryId, EventId, ReceiptId, RequestId, SystemId, TaskId};
 use domain::receipt::{EvidenceLevel, Report, Signer, Vocabulary};
 use domain::request::{Answer, Closing, Effect, Event, Stage, StageName};
 use domain::task::{TaskEvent, TaskStage};
-use evidence::entry::body::{self, Body, ClosedSystem, LastWord};
+use evidence::entry::body::{self, Body};
 use evidence::token::Refusal;
 use evidence::token::bind::{BindingError, TaskFacts, bind};
 use jiff::Timestamp;
@@ -21,6 +21,7 @@ use store::registry::Directory;
 use uuid::Uuid;
 
 use super::{Incoming, Taken};
+use crate::closing::closure;
 
 /// Ids for what comes into being, drawn beforehand so that deciding stays pure.
 #[derive(Debug, Clone, Copy)]
@@ -334,28 +335,3 @@ const OUT_OF_ORDER: DbError = DbError::Inconsistent("a stage has no place for wh
 
 /// The signer of what owners send; what people click and connectors do is signed by us.
 pub(super) const SIGNER: Signer = Signer::Owner;
-
-fn closure(case: &Case, outcome: Closing) -> body::Closure {
-    let system = |(task, known): (&TaskId, &CaseTask)| {
-        let (answer, by) = match known.stage {
-            TaskStage::Done(answer) => (
-                Some(answer),
-                known.last_word.map(ReceiptId::from_uuid).map(LastWord::Receipt),
-            ),
-            TaskStage::Stated(answer) => (
-                Some(answer),
-                known.last_word.map(EntryId::from_uuid).map(LastWord::Statement),
-            ),
-            _ => (None, None),
-        };
-        ClosedSystem {
-            system: known.system,
-            task: *task,
-            by,
-            outcome: answer,
-        }
-    };
-    let mut systems: Vec<ClosedSystem> = case.tasks.iter().map(system).collect();
-    systems.sort_unstable_by_key(|closed| closed.system);
-    body::Closure { outcome, systems }
-}

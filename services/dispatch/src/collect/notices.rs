@@ -13,7 +13,7 @@ use store::happenings::{Happening, SystemAnswer, Told};
 use store::registry::Directory;
 
 /// Of what has happened to these cases: closings, and before that of a request for a person's data, that all is there.
-pub(super) fn told(
+pub(crate) fn told(
     happened: &[(RequestId, i64, Happened)],
     cases: &HashMap<RequestId, Case>,
     directory: &Directory,

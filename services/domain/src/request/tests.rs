@@ -53,6 +53,7 @@ fn events() -> Vec<(&'static str, Event)> {
         ("answered 9", Event::Answered(task(9), Answer::Completed, DECLARED)),
         ("worse", Event::Amended(task(1), Some(Answer::Refused))),
         ("failed after all", Event::Amended(task(1), None)),
+        ("declined", Event::Declined),
         ("withdrawn", Event::Withdrawn),
     ]
 }
@@ -62,13 +63,13 @@ fn events() -> Vec<(&'static str, Event)> {
 #[test]
 fn every_stage_meets_every_event() {
     let expected = "
-        accepted            | unmatched unverified awaiting_controller ready - - - - - - closed
-        unmatched           | - unverified awaiting_controller ready - - - - - - closed
-        unverified          | - - awaiting_controller ready - - - - - - closed
-        awaiting_controller | - - - ready - - - - - - closed
-        ready               | - - - - planned - - - - - closed
-        planned             | - - - - - - closed - planned planned closed
-        closed              | - - - - - - - - closed planned -";
+        accepted            | unmatched unverified awaiting_controller ready - - - - - - - closed
+        unmatched           | - unverified awaiting_controller ready - - - - - - - closed
+        unverified          | - - awaiting_controller ready - - - - - - - closed
+        awaiting_controller | - - - ready - - - - - - closed closed
+        ready               | - - - - planned - - - - - - closed
+        planned             | - - - - - - closed - planned planned - closed
+        closed              | - - - - - - - - closed planned - -";
     let rows: Vec<&str> = expected
         .lines()
         .map(str::trim)

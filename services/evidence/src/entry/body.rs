@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use domain::assurance::AssuranceLevel;
+use domain::decision::Stated;
 use domain::id::{AttemptId, ControllerId, EntryId, InstructionId, KeyId, ReceiptId, SystemId, TaskId, UserId};
 use domain::person::IdentityKind;
 use domain::receipt::{EvidenceLevel, Signer};
@@ -274,6 +275,29 @@ pub enum StatementKind {
     Withdrawn,
     /// What we held about the request is gone.
     Shredded,
+}
+
+impl From<Stated> for StatementKind {
+    fn from(stated: Stated) -> Self {
+        match stated {
+            Stated::Undeliverable => Self::Undeliverable,
+            Stated::NoReceipt => Self::NoReceipt,
+            Stated::NotInstructed => Self::NotInstructed,
+        }
+    }
+}
+
+impl StatementKind {
+    /// The last word that it is about a task, once it is approved; none, if it is about a whole request.
+    #[must_use]
+    pub const fn answer(self) -> Option<Answer> {
+        match self {
+            Self::Undeliverable => Some(Answer::Undeliverable),
+            Self::NoReceipt => Some(Answer::NoReceipt),
+            Self::NotInstructed => Some(Answer::NotInstructed),
+            Self::Withdrawn | Self::Shredded => None,
+        }
+    }
 }
 
 /// A request was closed.

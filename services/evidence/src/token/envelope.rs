@@ -78,6 +78,12 @@ impl<'a> Unverified<'a> {
     }
 
     /// The part that is signed, and the signature in base64url.
+    /// The request that it belongs to (`txn`).
+    #[must_use]
+    pub fn request(&self) -> RequestId {
+        self.request
+    }
+
     pub(super) fn signed_part(&self) -> (&'a str, &'a str) {
         self.token.rsplit_once('.').unwrap_or_default()
     }

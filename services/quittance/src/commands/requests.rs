@@ -13,13 +13,14 @@ use store::requests::{self, Filter, Shown};
 use store::scope::Scope;
 use store::story::{self, ToldAttempt, ToldReceipt, ToldTask};
 
+use super::decide::{self, Decide};
 use super::token::controller;
 use crate::deployment::{Database, Deployment};
 use crate::failure::Failure;
 use crate::output::{Output, Tone};
 use crate::settings::Settings;
 
-/// Look at requests.
+/// Look at requests, and decide about them.
 #[derive(Debug, Subcommand)]
 pub enum Requests {
     /// List requests, the newest first.
@@ -30,6 +31,8 @@ Examples:
     List(List),
     /// Show what became of one request: its tasks, each attempt, each receipt with its place in the log.
     Show(Show),
+    /// Decide about a request: approve what we state at its deadline, or say what its controller instructed.
+    Decide(Decide),
 }
 
 /// `quittance requests list`.
@@ -79,18 +82,20 @@ pub struct Parked {
 
 /// Lists or shows requests.
 pub async fn run(command: &Requests, settings: Settings, output: Output) -> Result<(), Failure> {
-    let (db, directory) = open(settings).await?;
+    let (deployment, store, directory) = open(settings).await?;
+    let db = store.db();
     match command {
-        Requests::List(list) => page(list, &db, &directory, output).await,
-        Requests::Show(show) => one(show.id, &db, &directory, output).await,
+        Requests::List(list) => page(list, db, &directory, output).await,
+        Requests::Show(show) => one(show.id, db, &directory, output).await,
+        Requests::Decide(decide) => decide::run(decide, (&deployment, &store, &directory), output).await,
     }
 }
 
 /// Lists tasks.
 pub async fn run_tasks(command: &Tasks, settings: Settings, output: Output) -> Result<(), Failure> {
     let Tasks::List(Parked { limit }) = command;
-    let (db, directory) = open(settings).await?;
-    let tasks = story::parked(&db, *limit).await?;
+    let (_, store, directory) = open(settings).await?;
+    let tasks = story::parked(store.db(), *limit).await?;
     let row = |task: &ToldTask| {
         let why = task.park.map_or_else(String::new, |why| why.to_string());
         vec![
@@ -106,11 +111,13 @@ pub async fn run_tasks(command: &Tasks, settings: Settings, output: Output) -> R
     Ok(())
 }
 
-async fn open(settings: Settings) -> Result<(Db, Arc<Directory>), Failure> {
-    let db = Deployment::new(settings).database(Database::Router).await?;
-    let cache = DirectoryCache::new(Store::new(db.clone()));
+/// The router's database and the registry's picture, and nothing else of a deployment.
+pub(super) async fn open(settings: Settings) -> Result<(Deployment, Store, Arc<Directory>), Failure> {
+    let deployment = Deployment::new(settings);
+    let store = Store::new(deployment.database(Database::Router).await?);
+    let cache = DirectoryCache::new(store.clone());
     cache.refresh().await?;
-    Ok((db, cache.current()))
+    Ok((deployment, store, cache.current()))
 }
 
 async fn page(list: &List, db: &Db, directory: &Directory, output: Output) -> Result<(), Failure> {

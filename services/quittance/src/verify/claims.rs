@@ -8,10 +8,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use domain::id::{ReceiptId, RequestId, TaskId};
+use domain::id::{EntryId, ReceiptId, RequestId, TaskId};
 use evidence::digest::ContentDigest;
-use evidence::entry::body::{Body, Closure, LastWord, Plan, Receipt};
-use evidence::history::{KeyHistory, LoggedReceipt, verify_logged};
+use evidence::entry::body::{Body, ClosedSystem, Closure, LastWord, Plan, Receipt, Statement};
+use evidence::history::{KeyHistory, LoggedReceipt, LoggedStatement, verify_logged, verify_stated};
 use evidence::note::Checkpoint;
 use evidence::policy::{Policy, PolicyError};
 use evidence::proof::{Proof, Verified, verify_proof};
@@ -68,11 +68,13 @@ pub fn check(files: &Files, demands: Demands<'_>) -> Result<Vec<Claim>, Unusable
         history: KeyHistory::default(),
         receipts: BTreeMap::new(),
         good: BTreeMap::new(),
+        statements: BTreeMap::new(),
     };
     checker.checkpoints(files);
     checker.keys(files);
     checker.entries(files);
     checker.receipts();
+    checker.statements();
     checker.plans();
     checker.closures();
     checker.tokens(files);
@@ -96,6 +98,8 @@ struct Checker<'c> {
     receipts: BTreeMap<ReceiptId, (String, Receipt)>,
     /// Receipts that hold.
     good: BTreeMap<ReceiptId, LoggedReceipt>,
+    /// Proved statements of ours, and whether each holds.
+    statements: BTreeMap<EntryId, (Statement, bool)>,
 }
 
 impl Checker<'_> {
@@ -178,6 +182,27 @@ impl Checker<'_> {
         }
     }
 
+    /// What the router said itself, under its own key and through the same history.
+    fn statements(&mut self) {
+        let proved = self.proved.values().filter_map(|verified| match &verified.entry.body {
+            Body::Statement(body) => {
+                let outcome = verify_stated(verified, &self.history, self.demands.audience);
+                Some((verified.entry.id, body.clone(), outcome))
+            }
+            _ => None,
+        });
+        let proved: Vec<_> = proved.collect();
+        for (id, body, outcome) in proved {
+            let says = match &outcome {
+                Ok(logged) if logged.revoked_at.is_some() => Err("its key was revoked later".to_owned()),
+                Ok(logged) => Ok(stated(&body, logged)),
+                Err(error) => Err(chain(error)),
+            };
+            self.statements.insert(id, (body, says.is_ok()));
+            self.claim(&id, says);
+        }
+    }
+
     /// A receipt's task was planned before it, for that system, with the digest that the receipt names.
     fn plans(&mut self) {
         let planned = planned(self.proved.values());
@@ -241,11 +266,30 @@ impl Checker<'_> {
                 return Err(format!("rests on {receipt}, which does not hold for {task}"));
             }
         }
+        for system in &closure.systems {
+            self.approved(system)?;
+        }
         let systems = closure.systems.len();
         Ok(format!(
             "was closed as {} by the word of all {systems} systems of its plan",
             closure.outcome
         ))
+    }
+
+    /// A statement in place of an owner's word holds, says what the closure says, and was approved by a person.
+    fn approved(&self, system: &ClosedSystem) -> Result<(), String> {
+        let Some(LastWord::Statement(entry)) = system.by else {
+            return Ok(());
+        };
+        let Some((statement, holds)) = self.statements.get(&entry) else {
+            return Ok(());
+        };
+        let about = statement.task == Some(system.task) && statement.kind.answer() == system.outcome;
+        match (holds, about, statement.approver) {
+            (true, true, Some(_)) => Ok(()),
+            (true, true, None) => Err(format!("rests on {entry}, which nobody has approved")),
+            _ => Err(format!("rests on {entry}, which does not hold for {}", system.task)),
+        }
     }
 
     /// A receipt's own file holds the bytes that were logged.
@@ -290,6 +334,24 @@ fn planned<'v>(
         }
     }
     planned
+}
+
+fn stated(body: &Statement, logged: &LoggedStatement) -> String {
+    let about = body
+        .task
+        .map_or_else(|| "the request".to_owned(), |task| task.to_string());
+    let approved = body.approver.map_or_else(
+        || "not approved by anybody".to_owned(),
+        |who| format!("approved by {who}"),
+    );
+    let kind = body
+        .kind
+        .answer()
+        .map_or_else(|| "a statement".to_owned(), |answer| format!("`{answer}`"));
+    format!(
+        "{} itself signed {kind} for {about} with its key {}, which counted then, {approved}",
+        logged.issuer, logged.kid
+    )
 }
 
 fn spoken(logged: &LoggedReceipt) -> String {

@@ -122,7 +122,8 @@ CREATE TABLE request (
     status_digest BLOB NOT NULL,           -- of the status page's link
     answer BLOB NOT NULL,                  -- the first answer, sealed
     sealed BLOB,                           -- identities and words, sealed; gone after shredding
-    closed_at INTEGER
+    closed_at INTEGER,
+    alarm INTEGER NOT NULL DEFAULT 0            -- what was told of its deadline: 0 nothing, 1 due soon, 2 overdue
 ) STRICT;
 CREATE INDEX request_open ON request (stage, accepted_at) WHERE stage <> 'closed';
 -- Ids grow with time: one index serves both "whose" and "newest first".
@@ -203,6 +204,7 @@ CREATE TABLE task (
     created_at INTEGER NOT NULL,
     dispatched_at INTEGER,                   -- the first 2xx
     remind_at INTEGER,                       -- when its owner is reminded next, while no receipt came
+    proposed TEXT,                          -- what our statement about it says, signed and not approved yet
     last_word BLOB,                       -- the receipt behind a done one's answer, the entry behind a stated one's
     UNIQUE (request, system)
 ) STRICT;
@@ -211,6 +213,31 @@ CREATE INDEX task_sending ON task (started_at) WHERE stage = 'sending';
 CREATE INDEX task_leased ON task (leased_until) WHERE stage = 'sending' AND leased_until IS NOT NULL;
 CREATE INDEX task_remind ON task (remind_at) WHERE stage = 'awaiting_receipt' AND remind_at IS NOT NULL;
 CREATE INDEX task_open ON task (stage, created_at) WHERE stage IN ('held', 'awaiting_receipt', 'parked');
+
+-- Work on many tasks that somebody ordered: dispatch works it off batch by batch.
+CREATE TABLE job (
+    id BLOB PRIMARY KEY,
+    kind TEXT NOT NULL,
+    ordered TEXT NOT NULL,                    -- JSON: what is to be done, and to which tasks; no personal data
+    who BLOB NOT NULL,                      -- the person who ordered it
+    state TEXT NOT NULL,                      -- open, done, failed
+    reason TEXT,                             -- why a failed one was, in a word
+    cursor_at INTEGER,                           -- up to which task it is worked off: when that one was made,
+    cursor_task BLOB,                       -- and its id
+    total INTEGER NOT NULL,                      -- how many tasks there were when it was ordered
+    done INTEGER NOT NULL,                       -- how many were changed
+    passed INTEGER NOT NULL,                     -- how many were not what was ordered any more
+    made_at INTEGER NOT NULL,
+    ended_at INTEGER
+) STRICT;
+CREATE INDEX job_open ON job (id) WHERE state = 'open';
+
+-- Whose tasks and messages are not handed over for now.
+CREATE TABLE pause (
+    controller BLOB PRIMARY KEY,
+    who BLOB NOT NULL,
+    since INTEGER NOT NULL
+) STRICT;
 
 CREATE TABLE attempt (
     id BLOB PRIMARY KEY,

@@ -122,7 +122,8 @@ CREATE TABLE request (
     status_digest BYTEA NOT NULL,           -- of the status page's link
     answer BYTEA NOT NULL,                  -- the first answer, sealed
     sealed BYTEA,                           -- identities and words, sealed; gone after shredding
-    closed_at BIGINT
+    closed_at BIGINT,
+    alarm BIGINT NOT NULL DEFAULT 0            -- what was told of its deadline: 0 nothing, 1 due soon, 2 overdue
 );
 CREATE INDEX request_open ON request (stage, accepted_at) WHERE stage <> 'closed';
 -- Ids grow with time: one index serves both "whose" and "newest first".
@@ -204,6 +205,7 @@ CREATE TABLE task (
     created_at BIGINT NOT NULL,
     dispatched_at BIGINT,                   -- the first 2xx
     remind_at BIGINT,                       -- when its owner is reminded next, while no receipt came
+    proposed TEXT,                          -- what our statement about it says, signed and not approved yet
     last_word UUID,                       -- the receipt behind a done one's answer, the entry behind a stated one's
     UNIQUE (request, system)
 );
@@ -212,6 +214,31 @@ CREATE INDEX task_sending ON task (started_at) WHERE stage = 'sending';
 CREATE INDEX task_leased ON task (leased_until) WHERE stage = 'sending' AND leased_until IS NOT NULL;
 CREATE INDEX task_remind ON task (remind_at) WHERE stage = 'awaiting_receipt' AND remind_at IS NOT NULL;
 CREATE INDEX task_open ON task (stage, created_at) WHERE stage IN ('held', 'awaiting_receipt', 'parked');
+
+-- Work on many tasks that somebody ordered: dispatch works it off batch by batch.
+CREATE TABLE job (
+    id UUID PRIMARY KEY,
+    kind TEXT NOT NULL,
+    ordered TEXT NOT NULL,                    -- JSON: what is to be done, and to which tasks; no personal data
+    who UUID NOT NULL,                      -- the person who ordered it
+    state TEXT NOT NULL,                      -- open, done, failed
+    reason TEXT,                             -- why a failed one was, in a word
+    cursor_at BIGINT,                           -- up to which task it is worked off: when that one was made,
+    cursor_task UUID,                       -- and its id
+    total BIGINT NOT NULL,                      -- how many tasks there were when it was ordered
+    done BIGINT NOT NULL,                       -- how many were changed
+    passed BIGINT NOT NULL,                     -- how many were not what was ordered any more
+    made_at BIGINT NOT NULL,
+    ended_at BIGINT
+);
+CREATE INDEX job_open ON job (id) WHERE state = 'open';
+
+-- Whose tasks and messages are not handed over for now.
+CREATE TABLE pause (
+    controller UUID PRIMARY KEY,
+    who UUID NOT NULL,
+    since BIGINT NOT NULL
+);
 
 CREATE TABLE attempt (
     id UUID PRIMARY KEY,

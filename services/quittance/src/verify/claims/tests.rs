@@ -1,14 +1,16 @@
 use std::collections::BTreeMap;
 
-use domain::id::{ControllerId, EntryId, InstructionId, KeyId, RequestId, SystemId, TaskId};
+use domain::id::{ControllerId, EntryId, InstructionId, KeyId, RequestId, SystemId, TaskId, UserId};
 use domain::receipt::{CategoryOutcome, CategoryResult, Completion, EvidenceLevel, Outcome, Report, Signer};
+use domain::request::{Answer, Closing};
 use evidence::entry::Entry;
-use evidence::entry::body::{KeyChange, KeyEvent, PlannedSystem};
+use evidence::entry::body::{ClosedSystem, KeyChange, KeyEvent, PlannedSystem, StatementKind};
 use evidence::jwk::{Algorithm, TokenKey};
 use evidence::leaf::{Leaf, Opening};
 use evidence::merkle::{Hash, node_hash};
 use evidence::note::{Checkpoint, KeyType, NoteSigner};
-use evidence::token::sign::{Claims, sign_report};
+use evidence::token::Said;
+use evidence::token::sign::{Claims, sign_report, sign_statement};
 use jiff::Timestamp;
 use uuid::Uuid;
 
@@ -38,10 +40,14 @@ fn key() -> TokenKey {
 }
 
 fn key_event() -> Entry {
+    key_event_of(ISSUER)
+}
+
+fn key_event_of(issuer: &str) -> Entry {
     let jwk = key().jwk();
     let event = KeyEvent {
         key: KeyId::from_uuid(Uuid::from_u128(12)),
-        iss: ISSUER.to_owned(),
+        iss: issuer.to_owned(),
         kid: jwk.thumbprint(),
         event: KeyChange::Added,
         jwk,
@@ -103,6 +109,44 @@ fn receipt(signer: &TokenKey) -> Entry {
         jws: sign_report(&claims, &Report::Completed(completion), signer),
     };
     entry(103, Some(4), body)
+}
+
+fn statement(signer: &TokenKey, approver: Option<UserId>) -> Entry {
+    let said = Said::Stated {
+        task: Some(task()),
+        kind: StatementKind::NoReceipt,
+        approver,
+    };
+    let claims = Claims {
+        issuer: ROUTER,
+        audience: ISSUER,
+        issued_at: at(),
+        occurred_at: None,
+        jti: Uuid::from_u128(3),
+        request: RequestId::from_uuid(Uuid::from_u128(4)),
+    };
+    let body = Statement {
+        task: Some(task()),
+        kind: StatementKind::NoReceipt,
+        approver,
+        jws: sign_statement(&claims, &said, signer),
+    };
+    entry(103, Some(4), body)
+}
+
+/// A closure that rests on a statement.
+fn closure(on: &Entry, outcome: Answer) -> Entry {
+    let system = ClosedSystem {
+        system: SystemId::from_uuid(Uuid::from_u128(6)),
+        task: task(),
+        by: Some(LastWord::Statement(on.id)),
+        outcome: Some(outcome),
+    };
+    let closure = Closure {
+        outcome: Closing::Undeliverable,
+        systems: vec![system],
+    };
+    entry(104, Some(4), closure)
 }
 
 fn signer() -> NoteSigner {
@@ -236,6 +280,38 @@ fn what_does_not_hold_is_said_of_the_thing_that_it_is_about() {
     check(&files, None, "e2", "NAME.tlog-proof is missing");
     files.tokens.insert("other".to_owned(), b"a.b.c".to_vec());
     check(&files, None, "other", "none of the entries");
+}
+
+/// What the router says itself is checked like anybody's word, and closes nothing unless a person has approved it.
+#[test]
+fn a_statement_counts_when_a_person_has_approved_it() {
+    let (event, person) = (key_event_of(ROUTER), Some(UserId::from_uuid(Uuid::from_u128(9))));
+    let failed =
+        |stated: &Entry, outcome, audience| failed(&logged([&event, stated, &closure(stated, outcome)]), audience);
+    let good = statement(&key(), person);
+    assert_eq!(failed(&good, Answer::NoReceipt, Some(ROUTER)), BTreeMap::new());
+    let check = |failed: BTreeMap<String, String>, about: &str, says: &str| {
+        let said = failed.iter().find(|(failed, _)| failed.starts_with(about));
+        assert!(
+            said.is_some_and(|(_, said)| said.contains(says)),
+            "{about} {says}: {failed:?}"
+        );
+    };
+    check(
+        failed(&statement(&key(), None), Answer::NoReceipt, None),
+        "req_",
+        "nobody has approved",
+    );
+    check(failed(&good, Answer::Undeliverable, None), "req_", "does not hold");
+    let stranger = TokenKey::new(Algorithm::EdDsa, &[8; 32]).unwrap();
+    let forged = statement(&stranger, person);
+    check(failed(&forged, Answer::NoReceipt, None), "ent_", "no such key");
+    check(failed(&forged, Answer::NoReceipt, None), "req_", "does not hold");
+    check(
+        failed(&good, Answer::NoReceipt, Some("https://other.example")),
+        "ent_",
+        "another",
+    );
 }
 
 #[test]
