@@ -8,17 +8,23 @@
 //! Counts are fixed and every wait has an end, so that a run takes minutes whatever the router does.
 
 mod alone;
+mod delivery;
 mod field;
 mod flights;
 mod floor;
+mod hostile;
 mod journeys;
+mod machine;
+mod pace;
 mod receiver;
 mod report;
+mod seed;
 
 use std::fmt;
 use std::path::PathBuf;
 
 use crate::parts::{kafka, postgres};
+pub use hostile::{ARGUMENT as RECEIVE, receive};
 use report::Report;
 
 /// Enough to see a spread, few enough to wait for.
@@ -122,9 +128,11 @@ pub async fn run(options: Options) -> Result<(), NotMeasured> {
     let mut report = Report::new(options);
     floor::measure(&mut report).await?;
     alone::measure(&mut report).await?;
-    journeys::measure(&mut report, Deployment::Embedded).await?;
-    if there_are_parts() {
-        journeys::measure(&mut report, Deployment::Cluster).await?;
+    for deployment in [Deployment::Embedded, Deployment::Cluster] {
+        if deployment == Deployment::Embedded || there_are_parts() {
+            journeys::measure(&mut report, deployment).await?;
+            delivery::measure(&mut report, deployment).await?;
+        }
     }
     report.finish()?;
     Ok(())

@@ -9,10 +9,10 @@ use platform::clock::{Clock as _, SystemClock};
 use sandbox::Task;
 use serde_json::json;
 
-use super::NotMeasured;
 use super::flights::rate;
 use super::receiver::{Signer, sign};
 use super::report::{Report, Unit, settings};
+use super::{NotMeasured, machine};
 use crate::harness::{Place, Router};
 use crate::parts::quittance;
 
@@ -33,11 +33,11 @@ pub(super) async fn measure(report: &mut Report) -> Result<(), NotMeasured> {
         report.add("receipt.verify_per_second_core", Unit::PerSecondCore, runs?, own);
     }
     if report.wants("binary.size_mb") {
-        let bytes = std::fs::metadata(quittance())?.len();
+        let bytes = u32::try_from(std::fs::metadata(quittance())?.len())?;
         report.add(
             "binary.size_mb",
             Unit::Megabytes,
-            vec![megabytes(bytes)],
+            vec![f64::from(bytes) / MEGABYTE],
             settings(json!({})),
         );
     }
@@ -76,24 +76,10 @@ fn verify() -> Result<f64, NotMeasured> {
 async fn idle() -> Result<f64, NotMeasured> {
     let router = Router::start_processes(Place::embedded()).await;
     tokio::time::sleep(SETTLES_IN).await;
-    let mut bytes = 0;
+    let mut megabytes = 0.0;
     for process in router.processes().ids() {
-        bytes += resident(process)?;
+        megabytes += machine::resident_mb(process)?;
     }
     router.shut_down().await;
-    Ok(megabytes(bytes))
-}
-
-fn resident(process: u32) -> Result<u64, NotMeasured> {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kibibytes = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok());
-    let kibibytes =
-        kibibytes.ok_or_else(|| NotMeasured("the system does not say how much memory it takes".to_owned()))?;
-    Ok(kibibytes * 1024)
-}
-
-fn megabytes(bytes: u64) -> f64 {
-    // Kibibytes fit a double exactly, far beyond any memory.
-    f64::from(u32::try_from(bytes / 1024).unwrap_or(u32::MAX)) * 1024.0 / MEGABYTE
+    Ok(megabytes)
 }

@@ -6,13 +6,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use domain::id::SystemId;
 use platform::db::{Args, DbError, Statement};
 use platform::egress::Egress;
 
 use super::receiver::{Mode, Receiver, Signer};
-use super::{Deployment, NotMeasured};
-use crate::harness::{Client, Person, Place, Router, key, running};
-use crate::parts::quittance;
+use super::{Deployment, NotMeasured, machine};
+use crate::harness::running::egress;
+use crate::harness::{Client, Person, Place, Router, key};
 
 use super::flights::Post;
 
@@ -46,6 +47,8 @@ const UNTOLD: Statement = Statement::both(
     "SELECT (SELECT COUNT(*) FROM outbox) + (SELECT COUNT(*) FROM entry)",
 );
 
+const SYSTEM: Statement = Statement::both("bench_system", "SELECT id FROM system WHERE controller = $1");
+
 /// How far the router has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Far {
@@ -59,6 +62,16 @@ pub(super) enum Far {
     Told,
 }
 
+/// Its businesses borrow it, and it is one of a few in this process's life.
+async fn running(deployment: Deployment) -> &'static Router {
+    let mut place = match deployment {
+        Deployment::Embedded => Place::embedded(),
+        Deployment::Cluster => Place::cluster().await,
+    };
+    PATIENT.clone_into(&mut place.more);
+    Box::leak(Box::new(Router::start_processes(place).await))
+}
+
 /// A router with businesses.
 pub(super) struct Field {
     pub(super) router: &'static Router,
@@ -68,29 +81,34 @@ pub(super) struct Field {
 }
 
 impl Field {
-    /// Starts the deployment and registers the businesses.
+    /// Starts the deployment and registers the businesses, which are in this process.
     pub(super) async fn start(deployment: Deployment) -> Result<Self, NotMeasured> {
-        let mut place = match deployment {
-            Deployment::Embedded => Place::embedded(),
-            Deployment::Cluster => Place::cluster().await,
-        };
-        PATIENT.clone_into(&mut place.more);
-        // Its businesses borrow it, and it is one of two in this process's life.
-        let router: &'static Router = Box::leak(Box::new(Router::start_processes(place).await));
+        let router = running(deployment).await;
         let (receiver, url) = Receiver::start(&router.running().outside)?;
-        let urls: Vec<_> = (0..BUSINESSES).map(|number| format!("{url}/{number}")).collect();
-        let clients = router.clients_at("business", &urls).await;
+        let field = Self::with(router, receiver, &url, BUSINESSES).await;
         let signer = |client: &Client<'_>| Signer {
             issuer: client.issuer.clone(),
             key: client.key(),
         };
-        receiver.sign_for(clients.iter().map(signer).collect());
-        Ok(Self {
+        field.receiver.sign_for(field.clients.iter().map(signer).collect());
+        Ok(field)
+    }
+
+    /// The same with businesses that are elsewhere, business `n` at this address with `/n` behind it.
+    pub(super) async fn at(deployment: Deployment, url: &str, businesses: usize) -> Result<Self, NotMeasured> {
+        let router = running(deployment).await;
+        let (receiver, _) = Receiver::start(&router.running().outside)?;
+        Ok(Self::with(router, receiver, url, businesses).await)
+    }
+
+    async fn with(router: &'static Router, receiver: Arc<Receiver>, url: &str, businesses: usize) -> Self {
+        let urls: Vec<_> = (0..businesses).map(|number| format!("{url}/{number}")).collect();
+        Self {
             router,
             receiver,
-            clients,
-            egress: running::egress(),
-        })
+            clients: router.clients_at("business", &urls).await,
+            egress: egress(),
+        }
     }
 
     /// Ends everything.
@@ -102,6 +120,11 @@ impl Field {
 
     /// Requests of a product's backend, each about somebody else, evenly over the businesses.
     pub(super) fn by_rest(&self, count: usize) -> Vec<Post> {
+        self.by_rest_of(count, self.clients.len())
+    }
+
+    /// The same, over the first few of the businesses.
+    pub(super) fn by_rest_of(&self, count: usize, businesses: usize) -> Vec<Post> {
         let url = format!("{}/v1/requests", self.router.running().intake);
         let token = format!("Bearer {}", self.router.running().product.expose());
         let post = |client: &Client<'_>| Post {
@@ -114,7 +137,12 @@ impl Field {
             body: client.rest("deletion", &Person::new()).to_string().into_bytes(),
             expected: 202,
         };
-        self.clients.iter().cycle().take(count).map(post).collect()
+        self.clients[..businesses]
+            .iter()
+            .cycle()
+            .take(count)
+            .map(post)
+            .collect()
     }
 
     /// Messages on WhatsApp, each by somebody else, signed by the platform.
@@ -184,28 +212,22 @@ impl Field {
 
     /// Processor seconds that the router's processes used since they began.
     pub(super) fn cpu_seconds(&self) -> Result<f64, NotMeasured> {
-        let mut ticks = 0;
-        for process in self.router.processes().ids() {
-            ticks += used(process)?;
-        }
-        Ok(f64::from(ticks) / TICKS_PER_SECOND)
+        machine::cpu_seconds(&self.router.processes().ids())
     }
-}
 
-/// Linux counts them in these, on every architecture.
-const TICKS_PER_SECOND: f64 = 100.0;
+    /// The process that delivers.
+    pub(super) fn dispatch_process(&self) -> Result<u32, NotMeasured> {
+        let listening = machine::listening_at(&self.router.running().dispatch);
+        let first = listening.first().copied();
+        first.ok_or_else(|| NotMeasured("nobody listens at dispatch's address".to_owned()))
+    }
 
-/// Ticks in user and in kernel mode: the 14th and 15th field of `/proc/…/stat`.
-fn used(process: u32) -> Result<u32, NotMeasured> {
-    let stat = std::fs::read_to_string(format!("/proc/{process}/stat"))?;
-    // The second field, the program's name, is in parentheses and may hold anything.
-    let fields: Vec<&str> = stat.rsplit(") ").next().unwrap_or_default().split(' ').collect();
-    let field = |place: usize| fields.get(place).and_then(|text| text.parse::<u32>().ok());
-    let (Some(user), Some(kernel)) = (field(11), field(12)) else {
-        return Err(NotMeasured(format!(
-            "the system does not say what {} used",
-            quittance().display()
-        )));
-    };
-    Ok(user + kernel)
+    /// The first business's system.
+    pub(super) async fn first_system(&self) -> Result<SystemId, NotMeasured> {
+        let rows = self.router.store().db();
+        let args = Args::new().uuid(self.clients[0].id.uuid());
+        let row = rows.fetch_optional(&SYSTEM, args).await?;
+        let row = row.ok_or_else(|| NotMeasured("the first business has no system".to_owned()))?;
+        Ok(SystemId::from_uuid(row.get(0)?))
+    }
 }

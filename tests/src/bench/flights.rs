@@ -22,6 +22,21 @@ pub(super) struct Post {
 }
 
 impl Post {
+    /// Sends it by another client than the router's own kind, and returns the answer's body.
+    pub(super) async fn send_by(self, client: &reqwest::Client) -> Result<Vec<u8>, NotMeasured> {
+        let mut request = client.post(&self.url).body(self.body);
+        for (name, value) in self.headers {
+            request = request.header(name, value);
+        }
+        let answer = request.send().await?;
+        let (status, body) = (answer.status().as_u16(), answer.bytes().await?);
+        if status == self.expected {
+            return Ok(body.into());
+        }
+        let body = String::from_utf8_lossy(&body).into_owned();
+        Err(NotMeasured(format!("{} answered {status}: {body}", self.url)))
+    }
+
     /// Sends it; any other answer than the expected one ends the measurement, since it would measure something else.
     pub(super) async fn send(self, egress: &Egress) -> Result<(), NotMeasured> {
         let headers: Vec<_> = self
@@ -47,10 +62,23 @@ where
     T: Send + 'static,
     F: Future<Output = Result<(), NotMeasured>> + Send,
 {
+    fly_at(IN_FLIGHT, items, work).await
+}
+
+/// The same, so many at a time.
+pub(super) async fn fly_at<T, F>(
+    in_flight: usize,
+    items: Vec<T>,
+    work: impl Fn(T) -> F + Clone + Send + 'static,
+) -> Result<Duration, NotMeasured>
+where
+    T: Send + 'static,
+    F: Future<Output = Result<(), NotMeasured>> + Send,
+{
     let queue = Arc::new(Mutex::new(items.into_iter()));
     let mut flights: JoinSet<Result<(), NotMeasured>> = JoinSet::new();
     let started = Instant::now();
-    for _ in 0..IN_FLIGHT {
+    for _ in 0..in_flight {
         let (queue, work) = (Arc::clone(&queue), work.clone());
         flights.spawn(async move {
             while let Some(item) = next(&queue) {
@@ -67,6 +95,11 @@ where
 
 fn next<T>(queue: &Mutex<std::vec::IntoIter<T>>) -> Option<T> {
     queue.lock().unwrap_or_else(PoisonError::into_inner).next()
+}
+
+/// Thousands of it.
+pub(super) fn thousands(count: usize) -> f64 {
+    f64::from(u32::try_from(count).unwrap_or(u32::MAX)) / 1_000.0
 }
 
 /// How many a second that is.

@@ -3,27 +3,19 @@
 //! * accept — posts until every one of them is answered, and so durable. Planning and logging go on meanwhile, as they
 //!   do in life; deliveries begin and are held, so that the businesses take nothing of the machine.
 //! * journey — from the first post until the last receipt has its place in the log.
-//! * delivery — requests are accepted and planned while answers are held back; then answers come at once, and what is
-//!   counted runs from when the tasks that were claimed meanwhile are gone until the last task's result is stored.
 
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use super::field::{BUSINESSES, Far, Field, LOOK, RUN_ENDS};
-use super::flights::{IN_FLIGHT, Post, fly, rate};
+use super::flights::{IN_FLIGHT, Post, fly, rate, thousands};
 use super::receiver::Mode;
 use super::report::{Report, Unit, settings};
 use super::{Deployment, NotMeasured};
 
 /// Requests in one run: seconds of work, and some minutes for everything together.
 const REQUESTS: usize = 2_000;
-
-/// Tasks in one run of deliveries alone, which are faster.
-const TASKS: usize = 4_000;
-
-/// A held endpoint has its 8 attempts under way and three times as many tasks claimed.
-const CLAIMED: usize = 32 * BUSINESSES;
 
 /// Before anything is measured, each part of the router has worked once.
 const WARMING_UP: usize = 200;
@@ -41,7 +33,6 @@ pub(super) async fn measure(report: &mut Report, deployment: Deployment) -> Resu
     let names = [
         figure("accept.per_second.rest"),
         figure("accept.per_second.whatsapp"),
-        figure("delivery.planned.0ms"),
         figure("journey.end_to_end"),
         figure("journey.cpu_seconds_per_1000"),
     ];
@@ -50,10 +41,9 @@ pub(super) async fn measure(report: &mut Report, deployment: Deployment) -> Resu
     }
     let field = Field::start(deployment).await?;
     field.journey(WARMING_UP).await?;
-    let [rest, whatsapp, planned, journey, cpu] = names;
+    let [rest, whatsapp, journey, cpu] = names;
     accept(report, &field, &rest, Door::Rest).await?;
     accept(report, &field, &whatsapp, Door::Whatsapp).await?;
-    deliver(report, &field, &planned).await?;
     go(report, &field, &journey, &cpu).await?;
     field.stop().await;
     Ok(())
@@ -66,18 +56,6 @@ async fn accept(report: &mut Report, field: &Field, name: &str, door: Door) -> R
     let (count, mut runs) = (report.options.count(REQUESTS), vec![]);
     for _ in 0..report.options.repeats {
         runs.push(field.accept(door, count).await?);
-    }
-    report.add(name, Unit::PerSecond, runs, field.settings(count));
-    Ok(())
-}
-
-async fn deliver(report: &mut Report, field: &Field, name: &str) -> Result<(), NotMeasured> {
-    if !report.wants(name) {
-        return Ok(());
-    }
-    let (count, mut runs) = (report.options.count(TASKS), vec![]);
-    for _ in 0..report.options.repeats {
-        runs.push(field.deliver(count).await?);
     }
     report.add(name, Unit::PerSecond, runs, field.settings(count));
     Ok(())
@@ -114,23 +92,6 @@ impl Field {
         let rate = rate(count, self.post(posts).await?);
         self.until(Far::Planned(before + number(count))).await?;
         self.receiver.set(Mode::Unread);
-        self.rest().await?;
-        Ok(rate)
-    }
-
-    /// Planned tasks delivered a second.
-    async fn deliver(&self, count: usize) -> Result<f64, NotMeasured> {
-        let before = self.planned().await?;
-        self.receiver.set(Mode::Held);
-        self.post(self.by_rest(count)).await?;
-        self.until(Far::Planned(before + number(count))).await?;
-        self.until(Far::Told).await?;
-        let answered = self.receiver.answered();
-        self.receiver.set(Mode::Unread);
-        let gone = self.answered(answered + CLAIMED.min(count / 2)).await - answered;
-        let started = Instant::now();
-        self.until(Far::Sent).await?;
-        let rate = rate(count - gone, started.elapsed());
         self.rest().await?;
         Ok(rate)
     }
@@ -184,8 +145,4 @@ impl Field {
 
 fn number(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
-}
-
-fn thousands(count: usize) -> f64 {
-    f64::from(u32::try_from(count).unwrap_or(u32::MAX)) / 1_000.0
 }

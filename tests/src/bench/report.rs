@@ -23,6 +23,10 @@ pub(super) enum Unit {
     CpuSeconds,
     /// 1,000,000 bytes.
     Megabytes,
+    /// Of SQL, for each delivery.
+    Statements,
+    /// Of waiting.
+    Milliseconds,
 }
 
 impl Unit {
@@ -32,6 +36,8 @@ impl Unit {
             Self::PerSecondCore => "1/s per core",
             Self::CpuSeconds => "s",
             Self::Megabytes => "MB",
+            Self::Statements => "each",
+            Self::Milliseconds => "ms",
         }
     }
 }
@@ -83,6 +89,13 @@ impl Report {
         };
         let _ = writeln!(io::stderr(), "{name}: {} {}", number(median), figure.unit);
         self.figures.push(figure);
+    }
+
+    /// The same, if it is asked for.
+    pub(super) fn add_wanted(&mut self, name: &str, unit: Unit, runs: Vec<f64>, settings: Value) {
+        if self.wants(name) {
+            self.add(name, unit, runs, settings);
+        }
     }
 
     fn floor(&self) -> Option<f64> {
@@ -160,6 +173,8 @@ fn median(runs: &[f64]) -> f64 {
 fn number(value: f64) -> String {
     if value >= 100.0 {
         format!("{value:.0}")
+    } else if value < 1.0 {
+        format!("{value:.3}")
     } else {
         format!("{value:.2}")
     }
