@@ -17,6 +17,7 @@ use std::convert::Infallible;
 use domain::id::RequestId;
 use keys::KeyStore;
 use platform::clock::SharedClock;
+use platform::db::Db;
 use platform::gather::{Callers, NotDone, Work, gather};
 use platform::lifecycle::Stop;
 use store::Store;
@@ -30,8 +31,14 @@ const QUEUE: usize = 4_096;
 /// Beyond this, a larger batch makes nothing cheaper: the COMMIT is a small part of it already.
 const BATCH_MAX: usize = 256;
 
-/// One batch makes its keys while another one is being committed; more would only wait for the same disk.
-const WORKERS: usize = 2;
+/// One batch makes its keys while another one is being committed; more would only wait for the same disk. SQLite has one
+/// writer: two would share what waits between them, and commit twice as often.
+const fn workers(db: &Db) -> usize {
+    match db {
+        Db::Pg(_) => 2,
+        Db::Lite(_) => 1,
+    }
+}
 
 /// A request that is durable.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,7 +104,7 @@ pub(crate) fn accepting(store: &Store, keys: &KeyStore, clock: &SharedClock) -> 
         keys: keys.clone(),
         clock: clock.clone(),
     };
-    (Accepting(callers), vec![worker; WORKERS])
+    (Accepting(callers), vec![worker; workers(store.db())])
 }
 
 impl Accepting {

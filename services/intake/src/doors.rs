@@ -11,6 +11,7 @@ use platform::keyring::DedupeKey;
 use platform::problem::PointerError;
 use store::Store;
 use store::registry::{Directory, DirectoryCache};
+use store::tokens::Finder;
 
 use crate::accept::{self, Accepted, Accepting, Candidate, How, Origin};
 use crate::assess::{AssessError, assess};
@@ -24,6 +25,7 @@ use crate::refusal::Refusal;
 pub(crate) struct Doors {
     pub(crate) accepting: Accepting,
     pub(crate) store: Store,
+    pub(crate) tokens: Finder,
     pub(crate) keys: KeyStore,
     pub(crate) registry: DirectoryCache,
     pub(crate) phrases: PhraseBook,

@@ -230,6 +230,7 @@ fn doors(
     Data::new(Doors {
         accepting,
         store: store.clone(),
+        tokens: store::tokens::Finder::new(store.db().clone()),
         keys: keys.clone(),
         registry,
         phrases: PhraseBook::default(),

@@ -151,6 +151,9 @@ pub(crate) enum Refusal {
     /// The router's database does not answer.
     #[error("the database failed")]
     Database(#[from] DbError),
+    /// The same, when tokens were looked up for several callers at once.
+    #[error("tokens can't be looked up")]
+    Tokens(#[from] std::sync::Arc<DbError>),
 }
 
 impl Refusal {
@@ -176,7 +179,7 @@ impl Refusal {
             Self::NotAccepted(NotAccepted::Forgotten) => FORGOTTEN,
             Self::Closed => CLOSED,
             Self::NotAccepted(NotAccepted::Busy) => BUSY_PROBLEM.retry_after(BUSY),
-            Self::NotAccepted(NotAccepted::Unavailable) | Self::Registry(_) | Self::Database(_) => {
+            Self::NotAccepted(NotAccepted::Unavailable) | Self::Registry(_) | Self::Database(_) | Self::Tokens(_) => {
                 UNAVAILABLE.retry_after(AWAY)
             }
         }

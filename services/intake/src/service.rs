@@ -19,6 +19,7 @@ use platform::lifecycle::{Lifecycle, Stop};
 use store::Store;
 use store::outbox::Relay;
 use store::registry::DirectoryCache;
+use store::tokens::Finder;
 use uuid::Uuid;
 
 use crate::accept::{Worker, accepting};
@@ -98,7 +99,7 @@ const PAGES: Pages = Pages(&[
 pub struct Intake {
     server: Server,
     workers: Vec<Worker>,
-    relay: Relay,
+    relay: Option<Relay>,
     directory: DirectoryCache,
 }
 
@@ -112,6 +113,7 @@ pub async fn build(config: Config, deps: Deps) -> Result<Intake, BuildError> {
     let doors = Data::new(Doors {
         accepting,
         store: deps.store.clone(),
+        tokens: Finder::new(deps.store.db().clone()),
         keys: deps.keys,
         registry: deps.directory.clone(),
         phrases: phrases(config.phrases)?,
@@ -141,7 +143,7 @@ pub async fn build(config: Config, deps: Deps) -> Result<Intake, BuildError> {
     Ok(Intake {
         server,
         workers,
-        relay,
+        relay: Some(relay),
         directory: deps.directory,
     })
 }
@@ -153,10 +155,20 @@ impl Intake {
         self.server.addr()
     }
 
+    /// Leaves the carrying of messages to another service of the same process: two relays of one store would make twice
+    /// as many rounds of the same rows.
+    #[must_use]
+    pub fn without_relay(mut self) -> Self {
+        self.relay = None;
+        self
+    }
+
     /// Runs its tasks in the lifecycle until the stop.
     pub fn run(self, lifecycle: &Lifecycle) {
         let stop = lifecycle.stop();
-        lifecycle.spawn("intake relay", self.relay.run(stop.clone()));
+        if let Some(relay) = self.relay {
+            lifecycle.spawn("intake relay", relay.run(stop.clone()));
+        }
         lifecycle.spawn("intake registry", keep_fresh(self.directory, stop.clone()));
         for worker in self.workers {
             lifecycle.spawn("intake worker", worker.run(stop.clone()));

@@ -37,7 +37,7 @@ const WRAPPING_KEYS: usize = 20_000;
 const SHRED: Statement = Statement {
     name: "keys_shred",
     pg: "DELETE FROM data_key WHERE request = ANY($1) AND class = $2",
-    lite: "DELETE FROM data_key WHERE request IN (SELECT unhex(value ->> 0) FROM json_each($1)) AND class = $2",
+    lite: "DELETE FROM data_key WHERE request IN (SELECT unhex(value ->> 0) FROM jsonb_each($1)) AND class = $2",
 };
 
 pub(crate) const ALL: &[&[Statement]] = &[

@@ -31,16 +31,20 @@ const NEXT: Statement = Statement::both(
 
 const MARK: Statement = Statement::both("announce_mark", "UPDATE log SET announced = $1 WHERE announced < $1");
 
-const AGAIN: Statement = Statement::both(
-    "announce_again",
-    "SELECT entry.id, controller_seq, leaf_index FROM again JOIN entry ON entry.id = again.id \
-     WHERE leaf_index < $1 LIMIT $2",
-);
+/// Mostly empty, and never large: each of its rows is looked up in the log, never the log gone through for them.
+const AGAIN: Statement = Statement {
+    name: "announce_again",
+    pg: "SELECT entry.id, controller_seq, leaf_index FROM again \
+         CROSS JOIN LATERAL (SELECT * FROM entry WHERE entry.id = again.id OFFSET 0) AS entry \
+         WHERE leaf_index < $1 LIMIT $2",
+    lite: "SELECT entry.id, controller_seq, leaf_index FROM again CROSS JOIN entry ON entry.id = again.id \
+           WHERE leaf_index < $1 LIMIT $2",
+};
 
 const DONE: Statement = Statement {
     name: "announce_done",
     pg: "DELETE FROM again WHERE id = ANY($1)",
-    lite: "DELETE FROM again WHERE id IN (SELECT unhex(value ->> 0) FROM json_each($1))",
+    lite: "DELETE FROM again WHERE id IN (SELECT unhex(value ->> 0) FROM jsonb_each($1))",
 };
 
 pub(crate) const ALL: &[Statement] = &[NEXT, MARK, AGAIN, DONE];

@@ -28,7 +28,7 @@ const TILES: Statement = Statement {
     pg: "SELECT level, tile_index, width, content FROM tile \
          JOIN UNNEST($1::int8[], $2::int8[]) AS wanted (level, tile_index) USING (level, tile_index)",
     lite: "SELECT level, tile_index, width, content FROM tile \
-           WHERE (level, tile_index) IN (SELECT value ->> 0, value ->> 1 FROM json_each($1))",
+           WHERE (level, tile_index) IN (SELECT value ->> 0, value ->> 1 FROM jsonb_each($1))",
 };
 
 const NEWEST: Statement = Statement::both(

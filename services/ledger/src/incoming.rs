@@ -20,7 +20,7 @@ const PUT: Statement = Statement {
          ON CONFLICT (id) DO NOTHING",
     lite: "INSERT INTO pending (id, controller, request, type, receipt, at, content) \
            SELECT unhex(value ->> 0), unhex(value ->> 1), unhex(value ->> 2), value ->> 3, unhex(value ->> 4), \
-           value ->> 5, unhex(value ->> 6) FROM json_each($1) WHERE true ON CONFLICT (id) DO NOTHING",
+           value ->> 5, unhex(value ->> 6) FROM jsonb_each($1) WHERE true ON CONFLICT (id) DO NOTHING",
 };
 
 /// The oldest, until they are many or large; the first comes however large it is.

@@ -3,7 +3,8 @@
 //! [`Db`] is PostgreSQL in a cluster and SQLite on one machine; nothing above it asks which. A [`Statement`] holds
 //! the words for each engine, [`Args`] holds what it is given — whole columns for set-based statements, then single
 //! values — and [`Row`] what comes back. On PostgreSQL a column is an array for `UNNEST`; on SQLite all columns
-//! together are one JSON text for `json_each($1)`, because there every statement costs a thread hop and a row none.
+//! together are one JSON text for `jsonb_each($1)`, because there every statement costs a thread hop and a row none; it
+//! is `jsonb_each` and not `json_each`, whose rows are texts that each `value ->> n` would parse once more.
 //! A transaction has a name, is timed under it, and is tried again when the engine says that it collided with another.
 //! What carries correctness is the database's own isolation: a collision undoes everything that the closure wrote.
 
@@ -12,18 +13,31 @@ mod connect;
 mod migrate;
 mod row;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
 use sqlx::{Executor, PgPool, Postgres, SqlSafeStr, Sqlite, SqlitePool, Transaction};
 
+use crate::metrics::Histogram;
+
 pub use args::Args;
+pub(crate) use args::hex;
 pub use connect::{DbOptions, connect};
 pub use migrate::{Migrations, SchemaError};
 pub use row::{Readable, Row};
 
 /// Collisions are rare and short; what collides five times in a row is a design fault that should be seen.
 const TRIES: u32 = 5;
+
+static STATEMENTS: Histogram = Histogram::new(
+    "quittance_db_statement_duration_seconds",
+    "How long statements took, the way to the database and back included; their number says what work costs.",
+);
+
+static TRANSACTIONS: Histogram = Histogram::new(
+    "quittance_db_transaction_duration_seconds",
+    "How long transactions took, from the wait for a connection to the end of COMMIT.",
+);
 
 /// One statement, in the words of each engine.
 #[derive(Debug, Clone, Copy)]
@@ -122,7 +136,7 @@ impl Db {
     {
         let mut tried = 1;
         loop {
-            match self.once(&work).await {
+            match self.once(name, &work).await {
                 Err(error) if error.is_collision() && tried < TRIES => {
                     tracing::debug!(transaction = name, tried, "collided, trying again");
                     tokio::time::sleep(Duration::from_millis(u64::from(tried * tried) * 5)).await;
@@ -133,14 +147,16 @@ impl Db {
         }
     }
 
-    async fn once<T, W>(&self, work: &W) -> Result<T, DbError>
+    async fn once<T, W>(&self, name: &'static str, work: &W) -> Result<T, DbError>
     where
         W: for<'t> Fn(&'t mut Tx) -> BoxFuture<'t, Result<T, DbError>> + Send + Sync,
         T: Send,
     {
+        let started = Instant::now();
         let mut tx = self.begin().await?;
         let value = work(&mut tx).await?;
         tx.commit().await?;
+        TRANSACTIONS.record(started.elapsed().as_secs_f64(), &[("transaction", name)]);
         Ok(value)
     }
 
@@ -155,6 +171,7 @@ impl Db {
 
     /// The rows of a reading statement.
     pub async fn fetch(&self, statement: &Statement, args: Args<'_>) -> Result<Vec<Row>, DbError> {
+        let _timed = Timed::new(statement);
         match self {
             Self::Pg(pool) => {
                 let rows = args.pg(statement)?.fetch_all(pool).await?;
@@ -174,6 +191,7 @@ impl Db {
 
     /// Runs one writing statement on its own; returns how many rows it touched.
     pub async fn execute(&self, statement: &Statement, args: Args<'_>) -> Result<u64, DbError> {
+        let _timed = Timed::new(statement);
         match self {
             Self::Pg(pool) => Ok(args.pg(statement)?.execute(pool).await?.rows_affected()),
             Self::Lite(lite) => Ok(args.lite(statement)?.execute(&lite.write).await?.rows_affected()),
@@ -216,6 +234,7 @@ impl Db {
 impl Tx {
     /// Runs a writing statement; returns how many rows it touched.
     pub async fn execute(&mut self, statement: &Statement, args: Args<'_>) -> Result<u64, DbError> {
+        let _timed = Timed::new(statement);
         match self {
             Self::Pg(tx) => Ok(args.pg(statement)?.execute(&mut **tx).await?.rows_affected()),
             Self::Lite(tx) => Ok(args.lite(statement)?.execute(&mut **tx).await?.rows_affected()),
@@ -224,6 +243,7 @@ impl Tx {
 
     /// The rows of a statement.
     pub async fn fetch(&mut self, statement: &Statement, args: Args<'_>) -> Result<Vec<Row>, DbError> {
+        let _timed = Timed::new(statement);
         match self {
             Self::Pg(tx) => {
                 let rows = args.pg(statement)?.fetch_all(&mut **tx).await?;
@@ -248,6 +268,28 @@ impl Tx {
             Self::Lite(tx) => tx.commit().await?,
         }
         Ok(())
+    }
+}
+
+/// Notes how long a statement took, whatever came of it.
+struct Timed {
+    statement: &'static str,
+    started: Instant,
+}
+
+impl Timed {
+    fn new(statement: &Statement) -> Self {
+        Self {
+            statement: statement.name,
+            started: Instant::now(),
+        }
+    }
+}
+
+impl Drop for Timed {
+    fn drop(&mut self) {
+        let took = self.started.elapsed().as_secs_f64();
+        STATEMENTS.record(took, &[("statement", self.statement)]);
     }
 }
 

@@ -88,7 +88,7 @@ impl Router {
                 router.start_dispatch(&parts, lifecycle).await?;
             }
             if matches!(roles, Roles::All | Roles::Intake) {
-                router.start_intake(&parts, lifecycle).await?;
+                router.start_intake(&parts, roles, lifecycle).await?;
             }
         }
         Ok(router)
@@ -120,7 +120,7 @@ impl Router {
         })
     }
 
-    async fn start_intake(&mut self, parts: &Parts, lifecycle: &Lifecycle) -> Result<(), Failure> {
+    async fn start_intake(&mut self, parts: &Parts, roles: Roles, lifecycle: &Lifecycle) -> Result<(), Failure> {
         let deps = intake::Deps {
             store: parts.store.clone(),
             keys: parts.keys.clone(),
@@ -135,6 +135,12 @@ impl Router {
             .await
             .map_err(|error| unbuilt("intake", &error))?;
         self.intake = Some(intake.addr());
+        // Dispatch's relay carries everything where both share a process.
+        let intake = if roles == Roles::All {
+            intake.without_relay()
+        } else {
+            intake
+        };
         intake.run(lifecycle);
         Ok(())
     }

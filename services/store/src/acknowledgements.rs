@@ -22,7 +22,7 @@ const BEGIN: Statement = Statement {
     lite: "INSERT INTO notice_cursor (controller, last) SELECT wanted.controller, COALESCE((SELECT intake.seq \
            FROM intake JOIN request ON request.id = intake.request WHERE intake.controller = wanted.controller \
            AND request.accepted_at < wanted.since ORDER BY intake.seq DESC LIMIT 1), 0) \
-           FROM (SELECT unhex(value ->> 0) AS controller, value ->> 1 AS since FROM json_each($1)) AS wanted \
+           FROM (SELECT unhex(value ->> 0) AS controller, value ->> 1 AS since FROM jsonb_each($1)) AS wanted \
            WHERE NOT EXISTS (SELECT 1 FROM notice_cursor AS known WHERE known.controller = wanted.controller) \
            ON CONFLICT DO NOTHING",
 };
@@ -30,7 +30,7 @@ const BEGIN: Statement = Statement {
 const END: Statement = Statement {
     name: "acknowledgements_end",
     pg: "DELETE FROM notice_cursor WHERE controller <> ALL($1)",
-    lite: "DELETE FROM notice_cursor WHERE controller NOT IN (SELECT unhex(value ->> 0) FROM json_each($1))",
+    lite: "DELETE FROM notice_cursor WHERE controller NOT IN (SELECT unhex(value ->> 0) FROM jsonb_each($1))",
 };
 
 const OWED: Statement = Statement::both(
@@ -49,7 +49,7 @@ const ADVANCE: Statement = Statement {
     pg: "UPDATE notice_cursor SET last = new.last FROM UNNEST($1::uuid[], $2::int8[], $3::int8[]) \
          AS new (controller, before, last) WHERE notice_cursor.controller = new.controller \
          AND notice_cursor.last = new.before RETURNING notice_cursor.controller",
-    lite: "UPDATE notice_cursor SET last = new.value ->> 2 FROM json_each($1) AS new \
+    lite: "UPDATE notice_cursor SET last = new.value ->> 2 FROM jsonb_each($1) AS new \
            WHERE notice_cursor.controller = unhex(new.value ->> 0) AND notice_cursor.last = (new.value ->> 1) \
            RETURNING notice_cursor.controller",
 };

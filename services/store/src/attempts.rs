@@ -13,7 +13,7 @@ const INSERT: Statement = Statement {
          ON CONFLICT (id) DO NOTHING RETURNING id",
     lite: "INSERT INTO attempt (id, task, fence, started_at, ended_at, status, result) \
            SELECT unhex(value ->> 0), unhex(value ->> 1), value ->> 2, value ->> 3, value ->> 4, value ->> 5, \
-           value ->> 6 FROM json_each($1) WHERE true ON CONFLICT (id) DO NOTHING RETURNING id",
+           value ->> 6 FROM jsonb_each($1) WHERE true ON CONFLICT (id) DO NOTHING RETURNING id",
 };
 
 pub(crate) const ALL: &[&[Statement]] = &[&[INSERT]];

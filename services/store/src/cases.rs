@@ -22,7 +22,7 @@ const LOCK: Statement = Statement {
     name: "cases_lock",
     pg: "SELECT id, controller, stage, outcome, version, exercised FROM request WHERE id = ANY($1) ORDER BY id FOR UPDATE",
     lite: "SELECT id, controller, stage, outcome, version, exercised FROM request \
-           WHERE id IN (SELECT unhex(value ->> 0) FROM json_each($1)) ORDER BY id",
+           WHERE id IN (SELECT unhex(value ->> 0) FROM jsonb_each($1)) ORDER BY id",
 };
 
 const TASKS: Statement = Statement {
@@ -35,7 +35,7 @@ const TASKS: Statement = Statement {
            task.due_at, task.fence, task.digest, task.created_at, task.last_word, \
          task.proposed, task.dispatched_at \
            FROM task JOIN plan ON plan.request = task.request \
-           WHERE task.request IN (SELECT unhex(value ->> 0) FROM json_each($1))",
+           WHERE task.request IN (SELECT unhex(value ->> 0) FROM jsonb_each($1))",
 };
 
 /// A task that has a last word or was parked leaves the schedule: nothing is due and no claim holds.
@@ -47,7 +47,7 @@ const SAVE_TASKS: Statement = Statement {
          AS new (id, stage, answer, park, due_at, last_word) WHERE task.id = new.id",
     lite: "UPDATE task SET stage = new.value ->> 1, answer = new.value ->> 2, park = new.value ->> 3, \
            due_at = new.value ->> 4, last_word = COALESCE(unhex(new.value ->> 5), task.last_word), \
-           fence = NULL, started_at = NULL FROM json_each($1) AS new WHERE task.id = unhex(new.value ->> 0)",
+           fence = NULL, started_at = NULL FROM jsonb_each($1) AS new WHERE task.id = unhex(new.value ->> 0)",
 };
 
 /// The version guards against a caller that didn't hold the lock.
@@ -58,7 +58,7 @@ const SAVE_REQUESTS: Statement = Statement {
          AS new (id, stage, outcome, version, closed_at) \
          WHERE request.id = new.id AND request.version < new.version",
     lite: "UPDATE request SET stage = new.value ->> 1, outcome = new.value ->> 2, version = new.value ->> 3, \
-           closed_at = new.value ->> 4 FROM json_each($1) AS new \
+           closed_at = new.value ->> 4 FROM jsonb_each($1) AS new \
            WHERE request.id = unhex(new.value ->> 0) AND request.version < (new.value ->> 3)",
 };
 

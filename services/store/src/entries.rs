@@ -36,7 +36,7 @@ const PUT: Statement = Statement {
          SELECT *, $6, $7, 0 FROM UNNEST($1::uuid[], $2::uuid[], $3::uuid[], $4::int8[], $5::bytea[])",
     lite: "INSERT INTO entry (id, controller, request, type, message, created_at, resend_at, resent) \
            SELECT unhex(value ->> 0), unhex(value ->> 1), unhex(value ->> 2), value ->> 3, unhex(value ->> 4), \
-           $2, $3, 0 FROM json_each($1)",
+           $2, $3, 0 FROM jsonb_each($1)",
 };
 
 /// Two that resend at once take different entries on PostgreSQL; on SQLite there is one writer.

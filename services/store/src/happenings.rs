@@ -16,7 +16,7 @@ const PUT: Statement = Statement {
          SELECT * FROM UNNEST($1::uuid[], $2::uuid[], $3::uuid[], $4::int8[], $5::text[])",
     lite: "INSERT INTO happening (id, system, controller, happened_at, told) \
            SELECT unhex(value ->> 0), unhex(value ->> 1), unhex(value ->> 2), value ->> 3, value ->> 4 \
-           FROM json_each($1)",
+           FROM jsonb_each($1)",
 };
 
 const LOOK: Statement = Statement::both(
@@ -29,7 +29,7 @@ const TAKE: Statement = Statement {
     name: "happenings_take",
     pg: "DELETE FROM happening WHERE id IN \
          (SELECT id FROM happening WHERE id = ANY($1) ORDER BY id FOR UPDATE SKIP LOCKED) RETURNING id",
-    lite: "DELETE FROM happening WHERE id IN (SELECT unhex(value ->> 0) FROM json_each($1)) RETURNING id",
+    lite: "DELETE FROM happening WHERE id IN (SELECT unhex(value ->> 0) FROM jsonb_each($1)) RETURNING id",
 };
 
 /// A task that was claimed once may have come, whatever is known of the attempt.

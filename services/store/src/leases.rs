@@ -46,7 +46,7 @@ const DUE: Statement = Statement {
     lite: "SELECT lane.system, lane.controller, lane.freight, CASE WHEN lease.worker = $2 THEN lease.fence END FROM lane \
            LEFT JOIN endpoint_lease AS lease ON lease.system = lane.system \
            LEFT JOIN worker ON worker.id = lease.worker \
-           WHERE lane.next_due <= $3 AND lane.system NOT IN (SELECT unhex(value ->> 0) FROM json_each($1)) \
+           WHERE lane.next_due <= $3 AND lane.system NOT IN (SELECT unhex(value ->> 0) FROM jsonb_each($1)) \
            AND (lease.worker IS NULL OR lease.worker = $2 OR worker.until IS NULL OR worker.until < $3) \
            AND NOT EXISTS (SELECT 1 FROM pause WHERE pause.controller = lane.controller) \
            ORDER BY lane.next_due LIMIT $4",
@@ -64,7 +64,7 @@ const TAKE: Statement = Statement {
          (SELECT 1 FROM worker WHERE worker.id = endpoint_lease.worker AND worker.until >= $3) \
          RETURNING system, fence, open_until, opened",
     lite: "INSERT INTO endpoint_lease (system, worker, fence) \
-           SELECT unhex(value ->> 0), $2, 1 FROM json_each($1) WHERE true \
+           SELECT unhex(value ->> 0), $2, 1 FROM jsonb_each($1) WHERE true \
            ON CONFLICT (system) DO UPDATE SET worker = excluded.worker, fence = endpoint_lease.fence + 1 \
            WHERE endpoint_lease.worker IS NULL OR NOT EXISTS \
            (SELECT 1 FROM worker WHERE worker.id = endpoint_lease.worker AND worker.until >= $3) \
@@ -84,7 +84,7 @@ const WAKE: Statement = Statement {
          DO UPDATE SET next_due = LEAST(lane.next_due, excluded.next_due)",
     // SQLite's two-argument MIN is NULL if one of them is.
     lite: "INSERT INTO lane (system, controller, next_due, freight) \
-           SELECT unhex(value ->> 0), unhex(value ->> 1), value ->> 2, $2 FROM json_each($1) WHERE true \
+           SELECT unhex(value ->> 0), unhex(value ->> 1), value ->> 2, $2 FROM jsonb_each($1) WHERE true \
            ON CONFLICT (system, controller, freight) \
            DO UPDATE SET next_due = MIN(COALESCE(lane.next_due, excluded.next_due), excluded.next_due)",
 };

@@ -27,7 +27,7 @@ const INSERT: Statement = Statement {
            sealed, stage, steps, rejections, created_at) \
            SELECT unhex(value ->> 0), unhex(value ->> 1), unhex(value ->> 2), value ->> 3, unhex(value ->> 4), \
            unhex(value ->> 5), value ->> 6, value ->> 7, unhex(value ->> 8), unhex(value ->> 9), 'due', 0, 0, $2 \
-           FROM json_each($1)",
+           FROM jsonb_each($1)",
 };
 
 /// One stage at a time, so that each is a range of the index.

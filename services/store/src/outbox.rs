@@ -34,7 +34,7 @@ const PUT: Statement = Statement {
          ON CONFLICT (id) DO NOTHING",
     lite: "INSERT INTO outbox (id, shard, topic, key, headers, value) \
            SELECT unhex(value ->> 0), value ->> 1, value ->> 2, unhex(value ->> 3), value ->> 4, unhex(value ->> 5) \
-           FROM json_each($1) WHERE true ON CONFLICT (id) DO NOTHING",
+           FROM jsonb_each($1) WHERE true ON CONFLICT (id) DO NOTHING",
 };
 
 pub(crate) const ALL: &[&[Statement]] = &[&[PUT], lease::ALL, round::ALL];

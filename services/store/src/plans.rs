@@ -18,7 +18,7 @@ const INSERT: Statement = Statement {
          SELECT *, $6 FROM UNNEST($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::text[])",
     lite: "INSERT INTO plan (request, controller, snapshot, instruction, instruct, planned_at) \
            SELECT unhex(value ->> 0), unhex(value ->> 1), unhex(value ->> 2), unhex(value ->> 3), value ->> 4, $2 \
-           FROM json_each($1)",
+           FROM jsonb_each($1)",
 };
 
 const UNPLANNED: Statement = Statement::both(
@@ -31,13 +31,13 @@ const UNPLANNED: Statement = Statement::both(
 const SNAPSHOTS: Statement = Statement {
     name: "plans_snapshots",
     pg: "SELECT id, body FROM registry_snapshot WHERE id = ANY($1)",
-    lite: "SELECT id, body FROM registry_snapshot WHERE id IN (SELECT unhex(value ->> 0) FROM json_each($1))",
+    lite: "SELECT id, body FROM registry_snapshot WHERE id IN (SELECT unhex(value ->> 0) FROM jsonb_each($1))",
 };
 
 const INSTRUCTIONS: Statement = Statement {
     name: "plans_instructions",
     pg: "SELECT id, body FROM instruction WHERE id = ANY($1)",
-    lite: "SELECT id, body FROM instruction WHERE id IN (SELECT unhex(value ->> 0) FROM json_each($1))",
+    lite: "SELECT id, body FROM instruction WHERE id IN (SELECT unhex(value ->> 0) FROM jsonb_each($1))",
 };
 
 pub(crate) const ALL: &[&[Statement]] = &[&[INSERT, UNPLANNED, SNAPSHOTS, INSTRUCTIONS]];

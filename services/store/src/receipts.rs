@@ -17,7 +17,7 @@ const KNOWN: Statement = Statement {
          JOIN UNNEST($1::text[], $2::uuid[]) AS wanted (issuer, jti) \
          ON receipt.issuer = wanted.issuer AND receipt.jti = wanted.jti",
     lite: "SELECT receipt.issuer, receipt.jti, receipt.id, receipt.task, receipt.statement_digest \
-           FROM json_each($1) AS wanted CROSS JOIN receipt \
+           FROM jsonb_each($1) AS wanted CROSS JOIN receipt \
            ON receipt.issuer = (wanted.value ->> 0) AND receipt.jti = unhex(wanted.value ->> 1)",
 };
 
@@ -31,13 +31,13 @@ const INSERT: Statement = Statement {
            level, outcome, standing, sealed, entry, received_at) \
            SELECT unhex(value ->> 0), unhex(value ->> 1), unhex(value ->> 2), unhex(value ->> 3), unhex(value ->> 4), \
            value ->> 5, value ->> 6, unhex(value ->> 7), unhex(value ->> 8), value ->> 9, value ->> 10, value ->> 11, \
-           value ->> 12, unhex(value ->> 13), unhex(value ->> 14), $2 FROM json_each($1)",
+           value ->> 12, unhex(value ->> 13), unhex(value ->> 14), $2 FROM jsonb_each($1)",
 };
 
 const SUPERSEDE: Statement = Statement {
     name: "receipts_supersede",
     pg: "UPDATE receipt SET standing = 'superseded' WHERE id = ANY($1)",
-    lite: "UPDATE receipt SET standing = 'superseded' WHERE id IN (SELECT unhex(value ->> 0) FROM json_each($1))",
+    lite: "UPDATE receipt SET standing = 'superseded' WHERE id IN (SELECT unhex(value ->> 0) FROM jsonb_each($1))",
 };
 
 const INSERT_ANOMALIES: Statement = Statement {
@@ -47,7 +47,7 @@ const INSERT_ANOMALIES: Statement = Statement {
          ON CONFLICT (id) DO NOTHING",
     lite: "INSERT INTO anomaly (id, kind, request, task, system, sealed, seen_at) \
            SELECT unhex(value ->> 0), value ->> 1, unhex(value ->> 2), unhex(value ->> 3), unhex(value ->> 4), \
-           unhex(value ->> 5), $2 FROM json_each($1) WHERE true ON CONFLICT (id) DO NOTHING",
+           unhex(value ->> 5), $2 FROM jsonb_each($1) WHERE true ON CONFLICT (id) DO NOTHING",
 };
 
 pub(crate) const ALL: &[&[Statement]] = &[&[KNOWN, INSERT, SUPERSEDE, INSERT_ANOMALIES]];

@@ -15,6 +15,8 @@ use std::time::Duration;
 
 use platform::db::{Args, DbError, Statement};
 
+use tokio::sync::Mutex;
+
 use crate::Store;
 
 pub use directory::{Directory, KeyState, SealedSecrets, SigningKey, Snapshot};
@@ -31,6 +33,8 @@ pub(crate) const ALL: &[&[Statement]] = &[&[VERSION], read::ALL, write::ALL];
 pub struct DirectoryCache {
     store: Store,
     current: Arc<RwLock<Arc<Directory>>>,
+    /// Who reads the registry: the others wait, and find its picture.
+    reading: Arc<Mutex<()>>,
 }
 
 impl DirectoryCache {
@@ -40,6 +44,7 @@ impl DirectoryCache {
         Self {
             store,
             current: Arc::default(),
+            reading: Arc::default(),
         }
     }
 
@@ -51,8 +56,9 @@ impl DirectoryCache {
         Arc::clone(&current)
     }
 
-    /// Loads the picture if the registry has changed since.
+    /// Loads the picture if the registry has changed since. Callers at the same time load it once.
     pub async fn refresh(&self) -> Result<(), DbError> {
+        let _reading = self.reading.lock().await;
         let row = self.store.db().fetch_optional(&VERSION, Args::new()).await?;
         let version = row
             .ok_or(DbError::Inconsistent("the registry has no version"))?

@@ -13,7 +13,7 @@ const INSERT: Statement = Statement {
          SELECT *, $7 FROM UNNEST($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::bytea[])",
     lite: "INSERT INTO statement (id, request, task, kind, approver, sealed, made_at) \
            SELECT unhex(value ->> 0), unhex(value ->> 1), unhex(value ->> 2), value ->> 3, value ->> 4, \
-           unhex(value ->> 5), $2 FROM json_each($1)",
+           unhex(value ->> 5), $2 FROM jsonb_each($1)",
 };
 
 pub(crate) const ALL: &[&[Statement]] = &[&[INSERT]];

@@ -30,7 +30,7 @@ const INSERT: Statement = Statement {
            steps, rejections, created_at) \
            SELECT unhex(value ->> 0), unhex(value ->> 1), unhex(value ->> 2), unhex(value ->> 3), value ->> 4, \
            value ->> 5, value ->> 6, value ->> 7, unhex(value ->> 8), unhex(value ->> 9), 0, 0, $2 \
-           FROM json_each($1)",
+           FROM jsonb_each($1)",
 };
 
 pub(crate) const ALL: &[&[Statement]] = &[

@@ -4,6 +4,7 @@
 //! What a token may do stands beside it: a role says which doors it opens, a scope whose data, which rights, and how
 //! sure it may say that the requester is the person. Auditors' tokens lie in the ledger's database, not here.
 
+mod finder;
 mod scope;
 
 use domain::id::SystemId;
@@ -11,6 +12,7 @@ use jiff::Timestamp;
 use platform::db::{Args, Db, DbError, Row, Statement};
 use platform::secret::{Secret, digest};
 
+pub use finder::Finder;
 pub use scope::{Controllers, Rights, TokenScope, UnknownRole};
 
 const INSERT: Statement = Statement::both(
@@ -34,7 +36,7 @@ const LIST: Statement = Statement::both(
     "SELECT digest, role, label, scope, created_at, expires_at, revoked_at FROM token ORDER BY created_at, digest",
 );
 
-pub(crate) const ALL: &[&[Statement]] = &[&[INSERT, REVOKE, FIND, LIST]];
+pub(crate) const ALL: &[&[Statement]] = &[&[INSERT, REVOKE, FIND, LIST], finder::ALL];
 
 /// Which doors a token opens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

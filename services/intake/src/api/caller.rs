@@ -9,7 +9,7 @@ use domain::assurance::AssuranceLevel;
 use futures_util::future::LocalBoxFuture;
 use platform::http::bearer;
 use store::scope::Scope;
-use store::tokens::{self, Role, Token};
+use store::tokens::{Role, Token};
 
 use crate::doors::Doors;
 use crate::refusal::Refusal;
@@ -35,7 +35,7 @@ impl FromRequest for Caller {
         Box::pin(async move {
             let doors = doors.expect("every route has the doors");
             let presented = presented.ok_or(Refusal::Unauthorized)?;
-            let token = tokens::find(doors.store.db(), &presented, doors.now()).await?;
+            let token = doors.tokens.find(&presented, doors.now()).await?;
             token.as_ref().and_then(Self::of).ok_or(Refusal::Unauthorized)
         })
     }

@@ -18,7 +18,7 @@ const INSERT: Statement = Statement {
          SELECT *, $6 FROM UNNEST($1::uuid[], $2::int8[], $3::uuid[], $4::int8[], $5::bytea[])",
     lite: "INSERT INTO data_key (request, class, controller, quarter, wrapped, created_at) \
            SELECT unhex(value ->> 0), value ->> 1, unhex(value ->> 2), value ->> 3, unhex(value ->> 4), $2 \
-           FROM json_each($1)",
+           FROM jsonb_each($1)",
 };
 
 pub(super) const ALL: &[Statement] = &[INSERT];

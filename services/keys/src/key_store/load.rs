@@ -14,7 +14,7 @@ const LOAD: Statement = Statement {
     name: "keys_load",
     pg: "SELECT request, controller, quarter, wrapped FROM data_key WHERE request = ANY($1) AND class = $2",
     lite: "SELECT request, controller, quarter, wrapped FROM data_key \
-           WHERE request IN (SELECT unhex(value ->> 0) FROM json_each($1)) AND class = $2",
+           WHERE request IN (SELECT unhex(value ->> 0) FROM jsonb_each($1)) AND class = $2",
 };
 
 pub(super) const ALL: &[Statement] = &[LOAD];

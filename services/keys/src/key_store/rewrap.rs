@@ -21,7 +21,7 @@ const MOVE: Statement = Statement {
     pg: "UPDATE data_key SET controller = $4, wrapped = moved.wrapped \
          FROM UNNEST($1::int8[], $2::bytea[]) AS moved (class, wrapped) \
          WHERE data_key.request = $3 AND data_key.class = moved.class AND data_key.controller = $5",
-    lite: "UPDATE data_key SET controller = $3, wrapped = unhex(moved.value ->> 1) FROM json_each($1) AS moved \
+    lite: "UPDATE data_key SET controller = $3, wrapped = unhex(moved.value ->> 1) FROM jsonb_each($1) AS moved \
            WHERE data_key.request = $2 AND data_key.class = moved.value ->> 0 AND data_key.controller = $4",
 };
 

@@ -28,7 +28,7 @@ const SUSPECTS: Statement = Statement::both(
 const DELETE: Statement = Statement {
     name: "keys_delete_orphans",
     pg: "DELETE FROM data_key WHERE request = ANY($1)",
-    lite: "DELETE FROM data_key WHERE request IN (SELECT unhex(value ->> 0) FROM json_each($1))",
+    lite: "DELETE FROM data_key WHERE request IN (SELECT unhex(value ->> 0) FROM jsonb_each($1))",
 };
 
 const SWEPT: Statement = Statement::both(

@@ -16,7 +16,7 @@ const FIND: Statement = Statement {
     pg: "SELECT controller, quarter, class, wrapped FROM wrapping_key \
          JOIN UNNEST($1::uuid[], $2::int8[], $3::int8[]) AS wanted (controller, quarter, class) \
          USING (controller, quarter, class)",
-    lite: "SELECT controller, quarter, class, wrapped FROM json_each($1) AS wanted CROSS JOIN wrapping_key \
+    lite: "SELECT controller, quarter, class, wrapped FROM jsonb_each($1) AS wanted CROSS JOIN wrapping_key \
            WHERE controller = unhex(wanted.value ->> 0) AND quarter = wanted.value ->> 1 \
            AND class = wanted.value ->> 2",
 };
@@ -26,7 +26,7 @@ const INSERT: Statement = Statement {
     pg: "INSERT INTO wrapping_key (controller, quarter, class, wrapped, created_at) \
          SELECT *, $5 FROM UNNEST($1::uuid[], $2::int8[], $3::int8[], $4::bytea[]) ON CONFLICT DO NOTHING",
     lite: "INSERT INTO wrapping_key (controller, quarter, class, wrapped, created_at) \
-           SELECT unhex(value ->> 0), value ->> 1, value ->> 2, unhex(value ->> 3), $2 FROM json_each($1) \
+           SELECT unhex(value ->> 0), value ->> 1, value ->> 2, unhex(value ->> 3), $2 FROM jsonb_each($1) \
            WHERE true ON CONFLICT DO NOTHING",
 };
 

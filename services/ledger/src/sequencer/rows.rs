@@ -16,7 +16,7 @@ use crate::hold::Hold;
 const LAST: Statement = Statement {
     name: "sequencer_last",
     pg: "SELECT controller, last FROM sequence WHERE controller = ANY($1)",
-    lite: "SELECT controller, last FROM sequence WHERE controller IN (SELECT unhex(value ->> 0) FROM json_each($1))",
+    lite: "SELECT controller, last FROM sequence WHERE controller IN (SELECT unhex(value ->> 0) FROM jsonb_each($1))",
 };
 
 /// The one place where the log grows: under this fence, and from this size.
@@ -33,7 +33,7 @@ const INSERT: Statement = Statement {
     lite: "INSERT INTO entry (leaf_index, id, controller, controller_seq, request, type, receipt, at, leaf, body, \
            logged_at) SELECT value ->> 0, unhex(value ->> 1), unhex(value ->> 2), value ->> 3, unhex(value ->> 4), \
            value ->> 5, unhex(value ->> 6), value ->> 7, unhex(value ->> 8), unhex(value ->> 9), $2 \
-           FROM json_each($1)",
+           FROM jsonb_each($1)",
 };
 
 const TILES: Statement = Statement {
@@ -42,7 +42,7 @@ const TILES: Statement = Statement {
          SELECT * FROM UNNEST($1::int8[], $2::int8[], $3::int8[], $4::bytea[]) \
          ON CONFLICT (level, tile_index) DO UPDATE SET width = excluded.width, content = excluded.content",
     lite: "INSERT INTO tile (level, tile_index, width, content) \
-           SELECT value ->> 0, value ->> 1, value ->> 2, unhex(value ->> 3) FROM json_each($1) WHERE true \
+           SELECT value ->> 0, value ->> 1, value ->> 2, unhex(value ->> 3) FROM jsonb_each($1) WHERE true \
            ON CONFLICT (level, tile_index) DO UPDATE SET width = excluded.width, content = excluded.content",
 };
 
@@ -51,20 +51,20 @@ const SEQUENCES: Statement = Statement {
     pg: "INSERT INTO sequence (controller, last) SELECT * FROM UNNEST($1::uuid[], $2::int8[]) \
          ON CONFLICT (controller) DO UPDATE SET last = excluded.last",
     lite: "INSERT INTO sequence (controller, last) \
-           SELECT unhex(value ->> 0), value ->> 1 FROM json_each($1) WHERE true \
+           SELECT unhex(value ->> 0), value ->> 1 FROM jsonb_each($1) WHERE true \
            ON CONFLICT (controller) DO UPDATE SET last = excluded.last",
 };
 
 const AGAIN: Statement = Statement {
     name: "sequencer_again",
     pg: "INSERT INTO again (id) SELECT * FROM UNNEST($1::uuid[]) ON CONFLICT (id) DO NOTHING",
-    lite: "INSERT INTO again (id) SELECT unhex(value ->> 0) FROM json_each($1) WHERE true ON CONFLICT (id) DO NOTHING",
+    lite: "INSERT INTO again (id) SELECT unhex(value ->> 0) FROM jsonb_each($1) WHERE true ON CONFLICT (id) DO NOTHING",
 };
 
 const DONE: Statement = Statement {
     name: "sequencer_done",
     pg: "DELETE FROM pending WHERE place = ANY($1)",
-    lite: "DELETE FROM pending WHERE place IN (SELECT value ->> 0 FROM json_each($1))",
+    lite: "DELETE FROM pending WHERE place IN (SELECT value ->> 0 FROM jsonb_each($1))",
 };
 
 const PUBLISH: Statement = Statement::both(

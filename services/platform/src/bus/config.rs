@@ -145,8 +145,8 @@ impl Default for Timing {
         Self {
             // Longer than a leader's fail-over, shorter than anybody's patience with an outbox that stands still.
             publish_ms: 30_000,
-            // Invisible beside the acknowledgement of three brokers, and enough for a batch under load.
-            linger_ms: 5,
+            // An outbox hands over what it has at once, so a batch is there already, and somebody may wait for one message.
+            linger_ms: 1,
             // Kafka's own default, for brokers behind a slow network.
             session_ms: 45_000,
             answer_ms: 5_000,
@@ -285,7 +285,7 @@ mod tests {
         );
         assert_eq!(config.timing.publish_ms, 30_000);
         let partial: BusConfig = toml::from_str("brokers = 'a:9092'\ntiming.session_ms = 6000").unwrap();
-        assert_eq!((partial.timing.session_ms, partial.timing.linger_ms), (6_000, 5));
+        assert_eq!((partial.timing.session_ms, partial.timing.linger_ms), (6_000, 1));
         for wrong in [
             "",
             "brokers = 'a'\nbroker = 'b'",

@@ -68,10 +68,12 @@ async fn lite(path: &str) -> Result<Lite, DbError> {
         .row_buffer_size(LITE_ROWS)
         .foreign_keys(true)
         .busy_timeout(LITE_BUSY);
-    let write = SqlitePoolOptions::new().max_connections(1).acquire_timeout(ACQUIRE);
-    let read = SqlitePoolOptions::new()
-        .max_connections(LITE_READERS)
-        .acquire_timeout(ACQUIRE);
+    // A file doesn't hang up: asking it whether it is still there before each use is a thread hop for nothing.
+    let pool = SqlitePoolOptions::new()
+        .acquire_timeout(ACQUIRE)
+        .test_before_acquire(false);
+    let write = pool.clone().max_connections(1);
+    let read = pool.max_connections(LITE_READERS);
     Ok(Lite {
         write: first(write, &options).await?,
         read: read.connect_with(options.read_only(true)).await?,

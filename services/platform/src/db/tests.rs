@@ -10,7 +10,7 @@ const MAKE: Statement = Statement::both(
 const INSERT: Statement = Statement {
     name: "insert",
     pg: "",
-    lite: "INSERT INTO thing SELECT unhex(value ->> 0), value ->> 1, value ->> 2, unhex(value ->> 3) FROM json_each($1)",
+    lite: "INSERT INTO thing SELECT unhex(value ->> 0), value ->> 1, value ->> 2, unhex(value ->> 3) FROM jsonb_each($1)",
 };
 
 const SELECT: Statement = Statement::both(

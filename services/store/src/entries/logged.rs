@@ -14,7 +14,7 @@ const PLACE_RECEIPTS: Statement = Statement {
          WHERE receipt.entry = logged.entry AND receipt.log_index IS NULL \
          RETURNING receipt.id, receipt.request, receipt.task, receipt.controller, receipt.system, receipt.entry, \
          receipt.log_index",
-    lite: "UPDATE receipt SET log_index = logged.value ->> 1, log_size = $2 FROM json_each($1) AS logged \
+    lite: "UPDATE receipt SET log_index = logged.value ->> 1, log_size = $2 FROM jsonb_each($1) AS logged \
            WHERE receipt.entry = unhex(logged.value ->> 0) AND receipt.log_index IS NULL \
            RETURNING receipt.id, receipt.request, receipt.task, receipt.controller, receipt.system, receipt.entry, \
            receipt.log_index",
@@ -25,7 +25,7 @@ const PENDING: Statement = Statement {
     pg: "SELECT 1::int8 FROM signing_key WHERE state = 'pending' AND entry = ANY($1) UNION ALL \
          SELECT 1::int8 FROM instruction WHERE state = 'pending' AND entry = ANY($1) UNION ALL \
          SELECT 1::int8 FROM registry_snapshot WHERE state = 'pending' AND entry = ANY($1) LIMIT 1",
-    lite: "WITH logged AS MATERIALIZED (SELECT unhex(value ->> 0) AS entry FROM json_each($1)) \
+    lite: "WITH logged AS MATERIALIZED (SELECT unhex(value ->> 0) AS entry FROM jsonb_each($1)) \
            SELECT 1 FROM signing_key WHERE state = 'pending' AND entry IN logged UNION ALL \
            SELECT 1 FROM instruction WHERE state = 'pending' AND entry IN logged UNION ALL \
            SELECT 1 FROM registry_snapshot WHERE state = 'pending' AND entry IN logged LIMIT 1",
@@ -38,14 +38,14 @@ const ACTIVATE_KEYS: Statement = Statement {
     name: "entries_activate_keys",
     pg: "UPDATE signing_key SET state = 'active' WHERE state = 'pending' AND entry = ANY($1)",
     lite: "UPDATE signing_key SET state = 'active' WHERE state = 'pending' \
-           AND entry IN (SELECT unhex(value ->> 0) FROM json_each($1))",
+           AND entry IN (SELECT unhex(value ->> 0) FROM jsonb_each($1))",
 };
 
 const ACTIVATE_INSTRUCTIONS: Statement = Statement {
     name: "entries_activate_instructions",
     pg: "UPDATE instruction SET state = 'active' WHERE state = 'pending' AND entry = ANY($1)",
     lite: "UPDATE instruction SET state = 'active' WHERE state = 'pending' \
-           AND entry IN (SELECT unhex(value ->> 0) FROM json_each($1))",
+           AND entry IN (SELECT unhex(value ->> 0) FROM jsonb_each($1))",
 };
 
 /// Whatever order the announcements come in, the newest active version is the one that stays.
@@ -60,7 +60,7 @@ const ACTIVATE_SNAPSHOTS: Statement = Statement {
     name: "entries_activate_snapshots",
     pg: "UPDATE registry_snapshot SET state = 'active' WHERE state = 'pending' AND entry = ANY($1)",
     lite: "UPDATE registry_snapshot SET state = 'active' WHERE state = 'pending' \
-           AND entry IN (SELECT unhex(value ->> 0) FROM json_each($1))",
+           AND entry IN (SELECT unhex(value ->> 0) FROM jsonb_each($1))",
 };
 
 /// Ids grow with time, so the greatest is the newest.
@@ -74,7 +74,7 @@ const REPLACE_SNAPSHOTS: Statement = Statement::both(
 const DELETE: Statement = Statement {
     name: "entries_delete",
     pg: "DELETE FROM entry WHERE id = ANY($1)",
-    lite: "DELETE FROM entry WHERE id IN (SELECT unhex(value ->> 0) FROM json_each($1))",
+    lite: "DELETE FROM entry WHERE id IN (SELECT unhex(value ->> 0) FROM jsonb_each($1))",
 };
 
 pub(super) const ALL: &[Statement] = &[

@@ -17,7 +17,7 @@ const LOCK: Statement = Statement {
     pg: "SELECT 1::int8 FROM lane JOIN UNNEST($1::uuid[], $2::uuid[]) AS wanted (system, controller) \
          USING (system, controller) WHERE lane.freight = 'message' \
          ORDER BY lane.system, lane.controller FOR UPDATE OF lane",
-    lite: "SELECT 1 FROM json_each($1) LIMIT 0",
+    lite: "SELECT 1 FROM jsonb_each($1) LIMIT 0",
 };
 
 /// Only who still awaits a receipt is reminded.
@@ -28,7 +28,7 @@ const MOOT: Statement = Statement {
          WHERE message.system = wanted.system AND message.controller = wanted.controller AND message.stage = 'due' \
          AND message.due_at <= $3 AND message.type = 'dsr.task.reminder' AND task.id = message.task \
          AND task.stage <> 'awaiting_receipt'",
-    lite: "UPDATE message SET stage = 'moot', due_at = NULL, ended_at = $2 FROM json_each($1) AS wanted, task \
+    lite: "UPDATE message SET stage = 'moot', due_at = NULL, ended_at = $2 FROM jsonb_each($1) AS wanted, task \
            WHERE message.system = unhex(wanted.value ->> 0) AND message.controller = unhex(wanted.value ->> 1) \
            AND message.stage = 'due' AND message.due_at <= $2 AND message.type = 'dsr.task.reminder' \
            AND task.id = message.task AND task.stage <> 'awaiting_receipt'",
@@ -51,7 +51,7 @@ const CLAIM: Statement = Statement {
            FROM (SELECT id, fence FROM (SELECT message.id, wanted.fence, wanted.room, \
            ROW_NUMBER() OVER (PARTITION BY message.system, message.controller ORDER BY message.due_at) AS place \
            FROM (SELECT unhex(value ->> 0) AS system, unhex(value ->> 1) AS controller, value ->> 2 AS fence, \
-           value ->> 3 AS room FROM json_each($1)) AS wanted \
+           value ->> 3 AS room FROM jsonb_each($1)) AS wanted \
            JOIN endpoint_lease AS lease \
            ON lease.system = wanted.system AND lease.fence = wanted.fence AND lease.worker = $2 \
            JOIN message ON message.id IN (SELECT id FROM message WHERE system = wanted.system \
@@ -69,7 +69,7 @@ const REST: Statement = Statement {
          WHERE lane.system = wanted.system AND lane.controller = wanted.controller AND lane.freight = 'message'",
     lite: "UPDATE lane SET next_due = (SELECT MIN(due_at) FROM message \
            WHERE message.system = lane.system AND message.controller = lane.controller AND message.stage = 'due') \
-           FROM json_each($1) AS wanted \
+           FROM jsonb_each($1) AS wanted \
            WHERE lane.system = unhex(wanted.value ->> 0) AND lane.controller = unhex(wanted.value ->> 1) \
            AND lane.freight = 'message'",
 };

@@ -22,7 +22,7 @@ const RECORD: Statement = Statement {
          RETURNING message.id, message.system, message.controller, message.due_at",
     lite: "UPDATE message SET stage = result.value ->> 2, reason = result.value ->> 3, due_at = result.value ->> 4, \
            ended_at = result.value ->> 5, steps = result.value ->> 6, rejections = result.value ->> 7 \
-           FROM json_each($1) AS result \
+           FROM jsonb_each($1) AS result \
            WHERE message.id = unhex(result.value ->> 0) AND message.fence = (result.value ->> 1) \
            AND message.stage = 'sending' \
            RETURNING message.id, message.system, message.controller, message.due_at",
@@ -33,7 +33,7 @@ const RELEASE_CLAIM: Statement = Statement {
     pg: "UPDATE message SET stage = 'due', due_at = $2 \
          WHERE stage = 'sending' AND started_at = $2 AND system = ANY($1) RETURNING id, system, controller, due_at",
     lite: "UPDATE message SET stage = 'due', due_at = $2 WHERE stage = 'sending' AND started_at = $2 \
-           AND system IN (SELECT unhex(value ->> 0) FROM json_each($1)) RETURNING id, system, controller, due_at",
+           AND system IN (SELECT unhex(value ->> 0) FROM jsonb_each($1)) RETURNING id, system, controller, due_at",
 };
 
 /// As with tasks: stale if claimed before `$2` by somebody who no longer holds the endpoint, or before `$3` in any case.

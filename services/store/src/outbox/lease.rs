@@ -26,7 +26,7 @@ const HOLD: Statement = Statement {
          SELECT wanted.shard, $2, $3 FROM UNNEST($1::int8[]) AS wanted (shard) \
          ON CONFLICT (shard) DO UPDATE SET worker = excluded.worker, until = excluded.until \
          WHERE relay_lease.worker = excluded.worker OR relay_lease.until <= $4",
-    lite: "INSERT INTO relay_lease (shard, worker, until) SELECT value ->> 0, $2, $3 FROM json_each($1) WHERE true \
+    lite: "INSERT INTO relay_lease (shard, worker, until) SELECT value ->> 0, $2, $3 FROM jsonb_each($1) WHERE true \
            ON CONFLICT (shard) DO UPDATE SET worker = excluded.worker, until = excluded.until \
            WHERE relay_lease.worker = excluded.worker OR relay_lease.until <= $4",
 };

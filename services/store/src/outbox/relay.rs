@@ -1,8 +1,8 @@
 //! Carrying what was committed to the bus.
 //!
-//! One task keeps the leases of this process, another goes round: at once when a commit wakes it, after twenty
-//! milliseconds while there is work, so that many commits share a round, and by itself now and then, because commits of
-//! other processes don't wake it. While the bus or the database is away it pauses, longer each time, and the rows stay.
+//! One task keeps the leases of this process, another goes round: at once when a commit wakes it, after one to
+//! twenty milliseconds while there is work, the more of it the later, so that many commits share a round, and by itself
+//! now and then, because commits of other processes don't wake it. While the bus or the database is away it pauses, longer each time, and the rows stay.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -13,15 +13,22 @@ use platform::clock::SharedClock;
 use platform::db::DbError;
 use platform::lifecycle::Stop;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::lease;
 use super::round::{self, Round};
 use crate::Store;
 
-/// Under load, the least from the beginning of one round to the next: a deletion's `fsync` for many messages, and
+/// The most from the beginning of one round to the next while there is work: a deletion's `fsync` for many messages, and
 /// less than a person notices.
 const LINGER: Duration = Duration::from_millis(20);
+
+/// The least: a few messages are carried at once, because somebody may wait for each.
+const LINGER_MIN: Duration = Duration::from_millis(1);
+
+/// A round of so many messages is worth the longest wait for the next.
+const BUSY: u32 = 200;
 
 /// The longest that an idle relay leaves a row of another process unseen.
 const POLL: Duration = Duration::from_millis(250);
@@ -98,14 +105,14 @@ impl Relay {
         while !stop.is_stopping() {
             // What is committed during the round wakes us after it.
             commits.mark_unchanged();
-            let linger = tokio::time::sleep(LINGER);
+            let began = Instant::now();
             let outcome = tokio::select! {
                 outcome = self.round() => outcome,
                 () = stop.hard() => return,
             };
             mood.note(&outcome);
             tokio::select! {
-                () = self.rest(&outcome, &mood, linger, &mut commits) => {}
+                () = self.rest(&outcome, &mood, began, &mut commits) => {}
                 () = stop.soft() => {}
             }
         }
@@ -119,12 +126,12 @@ impl Relay {
         &self,
         outcome: &Result<Round, DbError>,
         mood: &Mood,
-        linger: tokio::time::Sleep,
+        began: Instant,
         commits: &mut watch::Receiver<()>,
     ) {
         match outcome {
             Ok(Round::More) => {}
-            Ok(Round::Done) => linger.await,
+            Ok(Round::Done(messages)) => tokio::time::sleep_until(began + linger(*messages)).await,
             Ok(Round::Nothing) => {
                 let poll = if mood.idle < ATTENTIVE { LINGER } else { POLL };
                 // An error says that the store is gone; then only time is left to wait for.
@@ -139,6 +146,11 @@ impl Relay {
         let doubled = PAUSE.saturating_mul(1 << troubled.saturating_sub(1).min(10));
         doubled.min(PAUSE_MAX).mul_f64(0.5 + chance::unit(&*self.rng) / 2.0)
     }
+}
+
+fn linger(messages: usize) -> Duration {
+    let messages = u32::try_from(messages).unwrap_or(u32::MAX).min(BUSY);
+    (LINGER * messages / BUSY).max(LINGER_MIN)
 }
 
 impl Mood {

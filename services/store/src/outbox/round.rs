@@ -12,6 +12,10 @@ use uuid::Uuid;
 /// and even one busy shard makes some thousands a second.
 const PER_SHARD: i64 = 128;
 
+/// A round of so many has most likely left some of a shard behind. If a single busy shard was cut earlier, the rest
+/// comes with the next round.
+const FULL: usize = 1_000;
+
 /// Rows beyond this are not counted: an operator who sees it knows enough.
 const COUNTED_MAX: i64 = 10_000;
 
@@ -30,14 +34,14 @@ const PRESENT: Statement = Statement {
 const DELETE: Statement = Statement {
     name: "outbox_delete",
     pg: "DELETE FROM outbox WHERE id = ANY($1)",
-    lite: "DELETE FROM outbox WHERE id IN (SELECT unhex(value ->> 0) FROM json_each($1))",
+    lite: "DELETE FROM outbox WHERE id IN (SELECT unhex(value ->> 0) FROM jsonb_each($1))",
 };
 
 /// No relay has this shard.
 const SET_ASIDE: Statement = Statement {
     name: "outbox_set_aside",
     pg: "UPDATE outbox SET shard = -1 WHERE id = ANY($1)",
-    lite: "UPDATE outbox SET shard = -1 WHERE id IN (SELECT unhex(value ->> 0) FROM json_each($1))",
+    lite: "UPDATE outbox SET shard = -1 WHERE id IN (SELECT unhex(value ->> 0) FROM jsonb_each($1))",
 };
 
 /// The plus signs keep the engines from sorting all rows of all shards for the sake of one.
@@ -72,9 +76,9 @@ static OLDEST: Gauge = Gauge::new(
 pub(super) enum Round {
     /// There was nothing to do.
     Nothing,
-    /// What was present is on the bus.
-    Done,
-    /// The same, and there may be more.
+    /// What was present, so many messages, is on the bus.
+    Done(usize),
+    /// The same, and there is probably more.
     More,
     /// Some messages were not acknowledged, and stay.
     Unconfirmed,
@@ -89,12 +93,12 @@ pub(super) async fn round(db: &Db, bus: &SharedBus, worker: Uuid, now: Timestamp
     }
     let (ids, messages) = rows.iter().map(message).collect::<Result<(Vec<_>, Vec<_>), _>>()?;
     let outcomes = bus.publish(messages).await;
-    let full = i64::try_from(ids.len()).is_ok_and(|count| count >= PER_SHARD);
+    let full = ids.len() >= FULL;
     let confirmed = settle(db, &ids, &outcomes).await?;
     Ok(match (confirmed, full) {
         (false, _) => Round::Unconfirmed,
         (true, true) => Round::More,
-        (true, false) => Round::Done,
+        (true, false) => Round::Done(ids.len()),
     })
 }
 

@@ -22,7 +22,7 @@ const UPSERT_CONTROLLERS: Statement = Statement {
          secrets = COALESCE(excluded.secrets, controller.secrets), changed_at = excluded.changed_at",
     lite: "INSERT INTO controller (id, slug, operator, body, secrets, changed_at) \
            SELECT unhex(value ->> 0), value ->> 1, value ->> 2, value ->> 3, unhex(value ->> 4), $2 \
-           FROM json_each($1) WHERE true \
+           FROM jsonb_each($1) WHERE true \
            ON CONFLICT (id) DO UPDATE SET slug = excluded.slug, operator = excluded.operator, body = excluded.body, \
            secrets = COALESCE(excluded.secrets, controller.secrets), changed_at = excluded.changed_at",
 };
@@ -33,7 +33,7 @@ const UPSERT_CONTACTS: Statement = Statement {
          SELECT *, $4 FROM UNNEST($1::uuid[], $2::text[], $3::bytea[]) \
          ON CONFLICT (controller, slug) DO UPDATE SET sealed = excluded.sealed, changed_at = excluded.changed_at",
     lite: "INSERT INTO contact (controller, slug, sealed, changed_at) \
-           SELECT unhex(value ->> 0), value ->> 1, unhex(value ->> 2), $2 FROM json_each($1) WHERE true \
+           SELECT unhex(value ->> 0), value ->> 1, unhex(value ->> 2), $2 FROM jsonb_each($1) WHERE true \
            ON CONFLICT (controller, slug) DO UPDATE SET sealed = excluded.sealed, changed_at = excluded.changed_at",
 };
 
@@ -45,7 +45,7 @@ const UPSERT_BINDINGS: Statement = Statement {
          changed_at = excluded.changed_at",
     lite: "INSERT INTO binding (id, controller, channel, account, body, changed_at) \
            SELECT unhex(value ->> 0), unhex(value ->> 1), value ->> 2, value ->> 3, value ->> 4, $2 \
-           FROM json_each($1) WHERE true \
+           FROM jsonb_each($1) WHERE true \
            ON CONFLICT (id) DO UPDATE SET controller = excluded.controller, body = excluded.body, \
            changed_at = excluded.changed_at",
 };
@@ -58,7 +58,7 @@ const UPSERT_SYSTEMS: Statement = Statement {
          secrets = COALESCE(excluded.secrets, system.secrets), changed_at = excluded.changed_at",
     lite: "INSERT INTO system (id, controller, slug, body, secrets, changed_at) \
            SELECT unhex(value ->> 0), unhex(value ->> 1), value ->> 2, value ->> 3, unhex(value ->> 4), $2 \
-           FROM json_each($1) WHERE true \
+           FROM jsonb_each($1) WHERE true \
            ON CONFLICT (id) DO UPDATE SET slug = excluded.slug, body = excluded.body, \
            secrets = COALESCE(excluded.secrets, system.secrets), changed_at = excluded.changed_at",
 };
@@ -70,7 +70,7 @@ const INSERT_KEYS: Statement = Statement {
          FROM UNNEST($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::uuid[])",
     lite: "INSERT INTO signing_key (id, controller, issuer, kid, jwk, entry, state, changed_at) \
            SELECT unhex(value ->> 0), unhex(value ->> 1), value ->> 2, value ->> 3, value ->> 4, unhex(value ->> 5), \
-           'pending', $2 FROM json_each($1)",
+           'pending', $2 FROM jsonb_each($1)",
 };
 
 /// Acceptance stops with this statement; the entry follows it.
@@ -79,7 +79,7 @@ const END_KEYS: Statement = Statement {
     pg: "UPDATE signing_key SET state = ended.state, entry = ended.entry, changed_at = $4 \
          FROM UNNEST($1::uuid[], $2::text[], $3::uuid[]) AS ended (id, state, entry) WHERE signing_key.id = ended.id",
     lite: "UPDATE signing_key SET state = ended.value ->> 1, entry = unhex(ended.value ->> 2), changed_at = $2 \
-           FROM json_each($1) AS ended WHERE signing_key.id = unhex(ended.value ->> 0)",
+           FROM jsonb_each($1) AS ended WHERE signing_key.id = unhex(ended.value ->> 0)",
 };
 
 const INSERT_INSTRUCTIONS: Statement = Statement {
@@ -88,7 +88,7 @@ const INSERT_INSTRUCTIONS: Statement = Statement {
          SELECT *, 'pending', $6 FROM UNNEST($1::uuid[], $2::uuid[], $3::int8[], $4::text[], $5::uuid[])",
     lite: "INSERT INTO instruction (id, controller, version, body, entry, state, changed_at) \
            SELECT unhex(value ->> 0), unhex(value ->> 1), value ->> 2, value ->> 3, unhex(value ->> 4), 'pending', $2 \
-           FROM json_each($1)",
+           FROM jsonb_each($1)",
 };
 
 const INSERT_SNAPSHOTS: Statement = Statement {
@@ -98,13 +98,13 @@ const INSERT_SNAPSHOTS: Statement = Statement {
          FROM UNNEST($1::uuid[], $2::uuid[], $3::bytea[], $4::text[]) AS new (id, controller, digest, body)",
     lite: "INSERT INTO registry_snapshot (id, controller, digest, body, entry, state, changed_at) \
            SELECT unhex(value ->> 0), unhex(value ->> 1), unhex(value ->> 2), value ->> 3, unhex(value ->> 0), \
-           'pending', $2 FROM json_each($1)",
+           'pending', $2 FROM jsonb_each($1)",
 };
 
 const UNLOGGED: Statement = Statement {
     name: "registry_unlogged",
     pg: "SELECT COUNT(*) FROM entry WHERE id = ANY($1)",
-    lite: "SELECT COUNT(*) FROM entry WHERE id IN (SELECT unhex(value ->> 0) FROM json_each($1))",
+    lite: "SELECT COUNT(*) FROM entry WHERE id IN (SELECT unhex(value ->> 0) FROM jsonb_each($1))",
 };
 
 pub(super) const ALL: &[Statement] = &[

@@ -33,7 +33,7 @@ const INSERT: Statement = Statement {
            value ->> 5, value ->> 6, value ->> 7, value ->> 8, unhex(value ->> 9), value ->> 10, value ->> 11, \
            value ->> 12, value ->> 13, value ->> 14, value ->> 15, value ->> 16, unhex(value ->> 17), \
            unhex(value ->> 18), unhex(value ->> 19), unhex(value ->> 20), value ->> 21, unhex(value ->> 22), \
-           value ->> 23, value ->> 24, $2 FROM json_each($1) \
+           value ->> 23, value ->> 24, $2 FROM jsonb_each($1) \
            WHERE true ON CONFLICT DO NOTHING RETURNING id",
 };
 
@@ -44,7 +44,7 @@ const COUNT: Statement = Statement {
          ON CONFLICT (controller) DO UPDATE SET last = intake_counter.last + excluded.last \
          RETURNING controller, last",
     lite: "INSERT INTO intake_counter (controller, last) \
-           SELECT unhex(value ->> 0), value ->> 1 FROM json_each($1) \
+           SELECT unhex(value ->> 0), value ->> 1 FROM jsonb_each($1) \
            WHERE true ON CONFLICT (controller) DO UPDATE SET last = intake_counter.last + excluded.last \
            RETURNING controller, last",
 };
@@ -53,14 +53,14 @@ const NUMBER: Statement = Statement {
     name: "requests_number",
     pg: "INSERT INTO intake (controller, seq, request) SELECT * FROM UNNEST($1::uuid[], $2::int8[], $3::uuid[])",
     lite: "INSERT INTO intake (controller, seq, request) \
-           SELECT unhex(value ->> 0), value ->> 1, unhex(value ->> 2) FROM json_each($1)",
+           SELECT unhex(value ->> 0), value ->> 1, unhex(value ->> 2) FROM jsonb_each($1)",
 };
 
 const FIRSTS: Statement = Statement {
     name: "requests_firsts",
     pg: "SELECT digest, id, body_digest, answer FROM request WHERE digest = ANY($1)",
     lite: "SELECT digest, id, body_digest, answer FROM request \
-           WHERE digest IN (SELECT unhex(value ->> 0) FROM json_each($1))",
+           WHERE digest IN (SELECT unhex(value ->> 0) FROM jsonb_each($1))",
 };
 
 pub(super) const ALL: &[Statement] = &[INSERT, COUNT, NUMBER, FIRSTS];

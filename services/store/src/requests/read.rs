@@ -56,7 +56,7 @@ const PAGE_OF: Statement = Statement {
     name: "requests_page_of",
     pg: page!("controller = ANY($1)", "$2", "$3", "$4", "$5", "$6", "$7"),
     lite: page!(
-        "controller IN (SELECT unhex(value ->> 0) FROM json_each($1))",
+        "controller IN (SELECT unhex(value ->> 0) FROM jsonb_each($1))",
         "$2",
         "$3",
         "$4",
@@ -77,14 +77,14 @@ const LOCK: Statement = Statement {
     lite: concat!(
         "SELECT ",
         shown_columns!(),
-        ", sealed FROM request WHERE id IN (SELECT unhex(value ->> 0) FROM json_each($1)) ORDER BY id"
+        ", sealed FROM request WHERE id IN (SELECT unhex(value ->> 0) FROM jsonb_each($1)) ORDER BY id"
     ),
 };
 
 const EXISTING: Statement = Statement {
     name: "requests_existing",
     pg: "SELECT id FROM request WHERE id = ANY($1)",
-    lite: "SELECT id FROM request WHERE id IN (SELECT unhex(value ->> 0) FROM json_each($1))",
+    lite: "SELECT id FROM request WHERE id IN (SELECT unhex(value ->> 0) FROM jsonb_each($1))",
 };
 
 pub(super) const ALL: &[Statement] = &[SHOW, BY_STATUS, PAGE, PAGE_OF, LOCK, EXISTING];

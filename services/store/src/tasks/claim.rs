@@ -18,7 +18,7 @@ const LOCK: Statement = Statement {
     pg: "SELECT 1::int8 FROM lane JOIN UNNEST($1::uuid[], $2::uuid[]) AS wanted (system, controller) \
          USING (system, controller) WHERE lane.freight = 'task' \
          ORDER BY lane.system, lane.controller FOR UPDATE OF lane",
-    lite: "SELECT 1 FROM json_each($1) LIMIT 0",
+    lite: "SELECT 1 FROM jsonb_each($1) LIMIT 0",
 };
 
 const CLAIM: Statement = Statement {
@@ -38,7 +38,7 @@ const CLAIM: Statement = Statement {
            FROM (SELECT id, fence FROM (SELECT task.id, wanted.fence, wanted.room, \
            ROW_NUMBER() OVER (PARTITION BY task.system, task.controller ORDER BY task.due_at) AS place \
            FROM (SELECT unhex(value ->> 0) AS system, unhex(value ->> 1) AS controller, value ->> 2 AS fence, \
-           value ->> 3 AS room FROM json_each($1)) AS wanted \
+           value ->> 3 AS room FROM jsonb_each($1)) AS wanted \
            JOIN endpoint_lease AS lease \
            ON lease.system = wanted.system AND lease.fence = wanted.fence AND lease.worker = $2 \
            JOIN task ON task.id IN (SELECT id FROM task WHERE system = wanted.system \
@@ -56,7 +56,7 @@ const REST: Statement = Statement {
          WHERE lane.system = wanted.system AND lane.controller = wanted.controller AND lane.freight = 'task'",
     lite: "UPDATE lane SET next_due = (SELECT MIN(due_at) FROM task \
            WHERE task.system = lane.system AND task.controller = lane.controller AND task.stage = 'due') \
-           FROM json_each($1) AS wanted \
+           FROM jsonb_each($1) AS wanted \
            WHERE lane.system = unhex(wanted.value ->> 0) AND lane.controller = unhex(wanted.value ->> 1) \
            AND lane.freight = 'task'",
 };

@@ -37,7 +37,7 @@ const RECORD: Statement = Statement {
            due_at = CASE task.stage WHEN 'sending' THEN result.value ->> 4 ELSE task.due_at END, \
            steps = CASE task.stage WHEN 'sending' THEN result.value ->> 5 ELSE task.steps END, \
            rejections = CASE task.stage WHEN 'sending' THEN result.value ->> 6 ELSE task.rejections END \
-           FROM json_each($1) AS result \
+           FROM jsonb_each($1) AS result \
            WHERE task.id = unhex(result.value ->> 0) \
            AND (task.fence = result.value ->> 1 OR task.fence IS NULL) \
            RETURNING task.id, task.request, task.controller, task.system, task.stage, task.dispatched_at",
@@ -46,7 +46,7 @@ const RECORD: Statement = Statement {
 const VERSIONS: Statement = Statement {
     name: "tasks_record_versions",
     pg: "SELECT id, version FROM request WHERE id = ANY($1)",
-    lite: "SELECT id, version FROM request WHERE id IN (SELECT unhex(value ->> 0) FROM json_each($1))",
+    lite: "SELECT id, version FROM request WHERE id IN (SELECT unhex(value ->> 0) FROM jsonb_each($1))",
 };
 
 pub(super) const ALL: &[Statement] = &[RECORD, VERSIONS];

@@ -16,7 +16,7 @@ const CLAIM: Statement = Statement {
     pg: "UPDATE task SET stage = 'due', due_at = $2 \
          WHERE stage = 'sending' AND started_at = $2 AND system = ANY($1) RETURNING id, system, controller",
     lite: "UPDATE task SET stage = 'due', due_at = $2 WHERE stage = 'sending' AND started_at = $2 \
-           AND system IN (SELECT unhex(value ->> 0) FROM json_each($1)) RETURNING id, system, controller",
+           AND system IN (SELECT unhex(value ->> 0) FROM jsonb_each($1)) RETURNING id, system, controller",
 };
 
 /// A task is stale if it was claimed before `$2` and its claimer no longer holds the endpoint, or before `$3` in any

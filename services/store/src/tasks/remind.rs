@@ -19,7 +19,7 @@ const MOVE: Statement = Statement {
          held AS (SELECT task.id FROM task JOIN next ON next.id = task.id ORDER BY task.id FOR UPDATE OF task) \
          UPDATE task SET remind_at = next.after FROM next JOIN held USING (id) WHERE task.id = next.id \
          AND task.remind_at = next.before AND task.stage = 'awaiting_receipt' RETURNING task.id",
-    lite: "UPDATE task SET remind_at = next.value ->> 2 FROM json_each($1) AS next \
+    lite: "UPDATE task SET remind_at = next.value ->> 2 FROM jsonb_each($1) AS next \
            WHERE task.id = unhex(next.value ->> 0) AND task.remind_at = (next.value ->> 1) \
            AND task.stage = 'awaiting_receipt' RETURNING task.id",
 };

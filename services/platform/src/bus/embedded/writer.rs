@@ -5,7 +5,6 @@
 //! its members, who send again. Between transactions it deletes, in small steps, what nobody needs any more.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -17,6 +16,7 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use crate::bus::{Message, PublishError, report_lag};
 use crate::clock::SharedClock;
+use crate::db::hex;
 
 /// Calls that share a transaction. Past a few hundred the fsync is no longer what a message costs.
 const JOBS_MAX: usize = 512;
@@ -54,16 +54,16 @@ const HEADS: &str = "SELECT topic, max(seq) FROM message GROUP BY topic";
 
 const INSERT: &str = "\
     INSERT INTO message (topic, key, headers, value, at) \
-    SELECT value ->> 0, unhex(value ->> 1), value -> 2, unhex(value ->> 3), $2 FROM json_each($1) ORDER BY json_each.key \
+    SELECT value ->> 0, unhex(value ->> 1), value -> 2, unhex(value ->> 3), $2 FROM jsonb_each($1) ORDER BY jsonb_each.key \
     RETURNING topic, seq";
 
 const MOVE_CURSORS: &str = r#"
     INSERT INTO cursor ("group", topic, seq)
-    SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each($1) WHERE true
+    SELECT value ->> 0, value ->> 1, value ->> 2 FROM jsonb_each($1) WHERE true
     ON CONFLICT ("group", topic) DO UPDATE SET seq = max(seq, excluded.seq)"#;
 
 const CURSORS: &str = r#"
-    SELECT topic, seq FROM cursor WHERE "group" = $1 AND topic IN (SELECT value FROM json_each($2))"#;
+    SELECT topic, seq FROM cursor WHERE "group" = $1 AND topic IN (SELECT value FROM jsonb_each($2))"#;
 
 const LAG_OF_EACH: &str = r#"
     SELECT "group", topic, (SELECT count(*) FROM message WHERE message.topic = cursor.topic AND message.seq > cursor.seq)
@@ -74,7 +74,7 @@ const DELETE_READ: &str = "\
         SELECT message.seq FROM (SELECT topic, min(seq) AS seq FROM cursor GROUP BY topic) AS behind \
         CROSS JOIN message ON message.topic = behind.topic AND message.seq <= behind.seq LIMIT $1)";
 
-const UNREAD_TOPICS: &str = "SELECT value FROM json_each($1) WHERE value NOT IN (SELECT topic FROM cursor)";
+const UNREAD_TOPICS: &str = "SELECT value FROM jsonb_each($1) WHERE value NOT IN (SELECT topic FROM cursor)";
 
 /// Up to the row before the first that is young enough, or up to the row that is one too many.
 const DELETE_UNREAD: &str = "\
@@ -303,15 +303,6 @@ pub(super) fn headers(text: &str) -> serde_json::Result<Vec<(String, Vec<u8>)>> 
         ))
     };
     headers.into_iter().map(decode).collect()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes
-        .iter()
-        .fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-            write!(text, "{byte:02x}").expect("a String takes every write");
-            text
-        })
 }
 
 /// Late ticks are not made up for: they would only find less to do.
