@@ -89,7 +89,7 @@ pub async fn follow(store: &Store, id: JobId, at_most: Duration, output: Output)
         if waited >= at_most {
             bar.end();
             return Err(Failure::unreachable(format!(
-                "{id} is stored and not done yet; dispatch goes on with it, `quittance tasks jobs {id}` shows how far"
+                "{id} is stored and not done yet; dispatch goes on with it as soon as it runs"
             )));
         }
         tokio::time::sleep(LOOK).await;
