@@ -24,7 +24,7 @@ const ALARM: Statement = Statement {
          UPDATE request SET alarm = raised.alarm FROM raised JOIN held USING (id) \
          WHERE request.id = raised.id AND request.alarm < raised.alarm AND request.stage <> 'closed' \
          RETURNING request.id, request.controller, request.version, request.due_at, request.alarm",
-    lite: "UPDATE request SET alarm = raised.value ->> 1 FROM json_each($1) AS raised \
+    lite: "UPDATE request SET alarm = raised.value ->> 1 FROM jsonb_each($1) AS raised \
            WHERE request.id = unhex(raised.value ->> 0) AND request.alarm < (raised.value ->> 1) \
            AND request.stage <> 'closed' \
            RETURNING request.id, request.controller, request.version, request.due_at, request.alarm",
@@ -49,7 +49,7 @@ macro_rules! unstated {
 const UNSTATED: Statement = Statement {
     name: "deadlines_unstated",
     pg: unstated!("request = ANY($1)", "$2"),
-    lite: unstated!("request IN (SELECT unhex(value ->> 0) FROM json_each($1))", "$2"),
+    lite: unstated!("request IN (SELECT unhex(value ->> 0) FROM jsonb_each($1))", "$2"),
 };
 
 /// The request may have been closed meanwhile; its tasks then are not open any more, or were withdrawn.
@@ -60,7 +60,7 @@ const PROPOSE: Statement = Statement {
          UPDATE task SET proposed = new.proposed FROM new JOIN held USING (id) WHERE task.id = new.id \
          AND task.proposed IS NULL AND task.stage IN ('due', 'sending', 'awaiting_receipt', 'parked') \
          AND (task.park IS NULL OR task.park <> 'withdrawn') RETURNING task.id",
-    lite: "UPDATE task SET proposed = new.value ->> 1 FROM json_each($1) AS new \
+    lite: "UPDATE task SET proposed = new.value ->> 1 FROM jsonb_each($1) AS new \
            WHERE task.id = unhex(new.value ->> 0) AND task.proposed IS NULL \
            AND task.stage IN ('due', 'sending', 'awaiting_receipt', 'parked') \
            AND (task.park IS NULL OR task.park <> 'withdrawn') RETURNING task.id",

@@ -56,7 +56,7 @@ const NAMED: Statement = Statement {
     name: "jobs_pick_named",
     pg: "SELECT id, request, created_at FROM task WHERE id = ANY($1) AND id > $2 ORDER BY id LIMIT $3",
     lite: "SELECT id, request, created_at FROM task \
-           WHERE id IN (SELECT unhex(value ->> 0) FROM json_each($1)) AND id > $2 ORDER BY id LIMIT $3",
+           WHERE id IN (SELECT unhex(value ->> 0) FROM jsonb_each($1)) AND id > $2 ORDER BY id LIMIT $3",
 };
 
 const COUNT_PARKED: Statement = Statement::both("jobs_count_parked", parked!("COUNT(*)", ""));
@@ -66,7 +66,7 @@ const COUNT_SCHEDULED: Statement = Statement::both("jobs_count_scheduled", sched
 const STAGES: Statement = Statement {
     name: "jobs_stages",
     pg: "SELECT stage, park FROM task WHERE id = ANY($1)",
-    lite: "SELECT stage, park FROM task WHERE id IN (SELECT unhex(value ->> 0) FROM json_each($1))",
+    lite: "SELECT stage, park FROM task WHERE id IN (SELECT unhex(value ->> 0) FROM jsonb_each($1))",
 };
 
 pub(super) const ALL: &[Statement] = &[PARKED, SCHEDULED, NAMED, COUNT_PARKED, COUNT_SCHEDULED, STAGES];

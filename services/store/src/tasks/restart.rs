@@ -10,7 +10,7 @@ const RESTART: Statement = Statement {
     pg: "UPDATE task SET stage = 'due', park = NULL, due_at = $2, steps = 0, rejections = 0, fence = NULL, \
          started_at = NULL WHERE id = ANY($1)",
     lite: "UPDATE task SET stage = 'due', park = NULL, due_at = $2, steps = 0, rejections = 0, fence = NULL, \
-           started_at = NULL WHERE id IN (SELECT unhex(value ->> 0) FROM json_each($1))",
+           started_at = NULL WHERE id IN (SELECT unhex(value ->> 0) FROM jsonb_each($1))",
 };
 
 pub(super) const ALL: &[Statement] = &[RESTART];
