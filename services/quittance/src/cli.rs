@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::commands::{apply, demo, doctor, keys, migrate, requests, sandbox, serve, token, topics, verify};
+use crate::commands::{apply, demo, doctor, keys, migrate, requests, sandbox, serve, tasks, token, topics, verify};
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::router::Roles;
@@ -79,7 +79,7 @@ pub enum Command {
     Requests(requests::Requests),
     /// Look at tasks that wait for a person.
     #[command(subcommand)]
-    Tasks(requests::Tasks),
+    Tasks(tasks::Tasks),
     /// Check a deployment, and say how to mend what is wrong.
     Doctor(doctor::Doctor),
     /// Be a client business, for trying out an integration.
@@ -112,7 +112,7 @@ impl Cli {
             Command::Apply(apply) => apply::run(&apply, settings()?, output).await,
             Command::Token(token) => token::run(&token, settings()?, output).await,
             Command::Requests(requests) => requests::run(&requests, settings()?, output).await,
-            Command::Tasks(tasks) => requests::run_tasks(&tasks, settings()?, output).await,
+            Command::Tasks(tasks) => tasks::run(&tasks, settings()?, output).await,
             Command::Doctor(_) => doctor::run(settings()?, output).await,
             Command::Sandbox(sandbox) => sandbox::run(&sandbox, output).await,
             Command::Verify(verify) => verify::run(&verify, output),

@@ -10,6 +10,7 @@ pub mod orders;
 pub mod requests;
 pub mod sandbox;
 pub mod serve;
+pub mod tasks;
 pub mod token;
 pub mod topics;
 pub mod verify;

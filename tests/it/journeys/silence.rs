@@ -137,7 +137,43 @@ async fn an_answer_overtakes_the_statement(router: &Router) {
     case.proved(1).await;
 }
 
+/// What an operator parks stays parked until it is replayed; what is paused waits, and goes on afterwards.
+async fn an_operator_parks_replays_pauses_and_resumes(router: &Router) {
+    let client = router.client("jaffa-port").await;
+    let system = format!("{}/{}", client.slug, client.system().slug);
+    client.system().tap.go_down();
+    let case = client.asks("deletion", &Person::new()).await;
+    eventually("it was tried", || async {
+        let tried = case.tasks().await.iter().any(|task| task.attempts > 0);
+        if tried { Ok(()) } else { Err("not yet".to_owned()) }
+    })
+    .await;
+    let nothing = operates(router, &["tasks", "park"]).await;
+    assert!(nothing.is_err_and(|why| why.contains("which tasks")));
+    operates(router, &["tasks", "park", "--system", &system])
+        .await
+        .expect("a dry run");
+    assert_ne!(case.tasks().await[0].stage, "parked", "a dry run changes nothing");
+    let meant = ["tasks", "park", "--system", &system, "--by", "dpo", "--yes"];
+    operates(router, &meant).await.expect("it is parked");
+    assert_eq!(case.tasks().await[0].stage, "parked");
+
+    client.system().tap.open();
+    let meant = ["tasks", "pause", &client.slug, "--by", "dpo", "--yes"];
+    operates(router, &meant).await.expect("it is paused");
+    let id = case.tasks().await[0].id.to_string();
+    operates(router, &["tasks", "replay", &id, "--by", "dpo", "--yes"])
+        .await
+        .expect("it is due again");
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(case.tasks().await[0].stage, "due", "what is paused is not sent");
+    let meant = ["tasks", "resume", &client.slug, "--by", "dpo", "--yes"];
+    operates(router, &meant).await.expect("it goes on");
+    client.done(&case, Closing::Fulfilled).await;
+}
+
 on_each!(
+    an_operator_parks_replays_pauses_and_resumes,
     what_nobody_answers_is_stated_and_approved,
     an_answer_overtakes_the_statement
 );

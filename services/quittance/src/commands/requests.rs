@@ -1,4 +1,4 @@
-//! `quittance requests` and `quittance tasks`: looking, in ids, words and instants; never a person.
+//! `quittance requests`: looking, in ids, words and instants; never a person.
 
 use clap::{Args, Subcommand};
 use domain::id::{RequestId, SystemId};
@@ -65,21 +65,6 @@ pub struct Show {
     pub id: RequestId,
 }
 
-/// Look at tasks.
-#[derive(Debug, Subcommand)]
-pub enum Tasks {
-    /// List the tasks that are parked: retrying them is no use until somebody has looked.
-    List(Parked),
-}
-
-/// `quittance tasks list`.
-#[derive(Debug, Args)]
-pub struct Parked {
-    /// How many, at most; the oldest first.
-    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(i64).range(1..=10_000))]
-    pub limit: i64,
-}
-
 /// Lists or shows requests.
 pub async fn run(command: &Requests, settings: Settings, output: Output) -> Result<(), Failure> {
     let (deployment, store, directory) = open(settings).await?;
@@ -89,26 +74,6 @@ pub async fn run(command: &Requests, settings: Settings, output: Output) -> Resu
         Requests::Show(show) => one(show.id, db, &directory, output).await,
         Requests::Decide(decide) => decide::run(decide, (&deployment, &store, &directory), output).await,
     }
-}
-
-/// Lists tasks.
-pub async fn run_tasks(command: &Tasks, settings: Settings, output: Output) -> Result<(), Failure> {
-    let Tasks::List(Parked { limit }) = command;
-    let (_, store, directory) = open(settings).await?;
-    let tasks = story::parked(store.db(), *limit).await?;
-    let row = |task: &ToldTask| {
-        let why = task.park.map_or_else(String::new, |why| why.to_string());
-        vec![
-            task.id.to_string(),
-            task.request.to_string(),
-            system(&directory, task.system),
-            why,
-            task.created_at.to_string(),
-        ]
-    };
-    let rows: Vec<Vec<String>> = tasks.iter().map(row).collect();
-    output.table(&["task", "request", "system", "why", "since"], &rows);
-    Ok(())
 }
 
 /// The router's database and the registry's picture, and nothing else of a deployment.

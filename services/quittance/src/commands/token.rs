@@ -232,7 +232,8 @@ pub fn controller(named: &str, directory: &Directory) -> Result<ControllerId, Fa
     })
 }
 
-fn system(named: &str, directory: &Directory) -> Result<SystemId, Failure> {
+/// The system that is named CONTROLLER/SYSTEM, or by its id.
+pub fn system(named: &str, directory: &Directory) -> Result<SystemId, Failure> {
     let unknown = || {
         Failure::usage(format!(
             "no system is registered as `{named}`; write CONTROLLER/SYSTEM or its id"

@@ -17,7 +17,8 @@ macro_rules! lease {
         concat!(
             "UPDATE task SET stage = 'sending', due_at = NULL, fence = 0, started_at = $2, leased_until = $6 \
              WHERE id IN (SELECT id FROM task WHERE system = $1 AND stage = 'due' AND due_at <= $2 \
-             AND controller > $3 AND controller <= $4 ORDER BY controller, due_at LIMIT $5",
+             AND controller > $3 AND controller <= $4 \
+             AND NOT EXISTS (SELECT 1 FROM pause WHERE pause.controller = task.controller) ORDER BY controller, due_at LIMIT $5",
             $skip,
             ") RETURNING id, request, controller, digest, sealed"
         )
