@@ -22,7 +22,7 @@ mod endpoint;
 mod endpoints;
 mod message;
 mod pace;
-mod parcel;
+pub(crate) mod parcel;
 mod places;
 pub(crate) mod record;
 mod secrets;
@@ -187,16 +187,16 @@ async fn keep_once(tenure: &Tenure, bench: &Bench) -> Result<(), DbError> {
     let over = bench.config.over();
     let released = bench.store.db().transaction("release_stale", move |tx| {
         Box::pin(async move {
-            let tasks = release::stale(tx, now, over, RELEASE_MAX).await?.len();
+            let sent = release::stale(tx, now, over, RELEASE_MAX).await?.len() as u64;
+            let fetched = fetch::over(tx, now, RELEASE_MAX).await?;
             let messages = messages::record::release_stale(tx, now, over, RELEASE_MAX).await?.len();
-            Ok((tasks, messages))
+            Ok((sent + fetched, messages as u64))
         })
     });
     let (tasks, messages) = released.await?;
-    let tasks = tasks + usize::try_from(fetch::over(bench.store.db(), now, RELEASE_MAX).await?).unwrap_or(0);
     if tasks + messages > 0 {
         tracing::info!(tasks, messages, "what had a sender that is gone is due again");
-        RELEASED.add(tasks as u64, &[]);
+        RELEASED.add(tasks, &[]);
         bench.bell.ring();
     }
     Ok(())

@@ -87,7 +87,7 @@ impl Orders {
             match self.step(job).await {
                 Ok(Rest::More) if stop.sleep(Duration::ZERO).await == Woken::Rested => {}
                 Ok(_) => return,
-                Err(OrderError::Database(error)) if is_of_content(&error) => {
+                Err(OrderError::Database(error)) if error.is_of_content() => {
                     tracing::error!(%job, error = %chain(&error), "a job can't be done");
                     self.give_up(job).await;
                     return;
@@ -141,8 +141,4 @@ async fn end(tx: &mut Tx, id: JobId, state: State) -> Result<(), DbError> {
         Some(job) => jobs::save(tx, &Job { state, ..job }).await,
         None => Ok(()),
     }
-}
-
-fn is_of_content(error: &DbError) -> bool {
-    error.is_refusal() || matches!(error, DbError::Inconsistent(_))
 }

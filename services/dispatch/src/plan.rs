@@ -136,7 +136,7 @@ impl Planner {
 /// Whether a batch failed because of one of its members, and not because something was away.
 fn is_of_content(error: &PlanError) -> bool {
     match error {
-        PlanError::Database(error) => error.is_refusal() || matches!(error, DbError::Inconsistent(_)),
+        PlanError::Database(error) => error.is_of_content(),
         PlanError::Keys(KeyError::Damaged | KeyError::OtherController) => true,
         PlanError::Keys(_) => false,
     }

@@ -18,9 +18,9 @@ use std::time::Duration;
 
 use domain::id::{AttemptId, ControllerId, SystemId, TaskId};
 use domain::task::ParkReason;
-use evidence::digest::{ContentDigest, sha256};
+use evidence::digest::ContentDigest;
 use jiff::Timestamp;
-use keys::{Class, DataKey, KeyStore};
+use keys::{Class, KeyStore};
 use platform::chance::{self, SharedRng};
 use platform::clock::SharedClock;
 use platform::db::{DbError, Tx};
@@ -31,12 +31,14 @@ use store::receipts::AnomalyKind;
 use store::registry::DirectoryCache;
 use store::tasks::fetch::{self, Fetched, Lease};
 use store::tasks::record::{Next, Step};
+use store::tokens::Finder;
 use store::{Store, tasks};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 
 use crate::bell::Bell;
 use crate::collect::Collector;
+use crate::deliver::parcel;
 use crate::deliver::record::{Outcome, write_tasks};
 use crate::oddities;
 
@@ -64,6 +66,7 @@ pub(crate) struct Pull {
     pub(crate) keys: KeyStore,
     pub(crate) directory: DirectoryCache,
     pub(crate) collector: Collector,
+    pub(crate) tokens: Finder,
     pub(crate) bell: Bell,
     pub(crate) clock: SharedClock,
     pub(crate) rng: SharedRng,
@@ -194,7 +197,8 @@ impl Pull {
         let (mut handed, mut closed) = (Vec::new(), Vec::new());
         for one in fetched {
             let body = match &keys {
-                Ok(keys) => open(&one, keys.get(&one.request)),
+                Ok(keys) => parcel::open(keys.get(&one.request), tasks::BODY, one.sealed.as_deref(), one.digest)
+                    .ok_or(Closed::Corrupt),
                 Err(_) => Err(Closed::Ours),
             };
             match body {
@@ -260,15 +264,4 @@ async fn lease_in(tx: &mut Tx, lease: Lease, rng: &SharedRng) -> Result<Vec<Fetc
     };
     attempts::insert(tx, &fetched.iter().map(attempt).collect::<Vec<_>>()).await?;
     Ok(fetched)
-}
-
-/// The planned bytes and no others.
-fn open(one: &Fetched, key: Option<&DataKey>) -> Result<Vec<u8>, Closed> {
-    let (key, sealed) = key.zip(one.sealed.as_ref()).ok_or(Closed::Corrupt)?;
-    let body = key.open(tasks::BODY, sealed).map_err(|_| Closed::Corrupt)?;
-    if sha256(&body) == one.digest {
-        Ok(body)
-    } else {
-        Err(Closed::Corrupt)
-    }
 }

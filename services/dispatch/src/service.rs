@@ -20,6 +20,7 @@ use proto::Group;
 use store::Store;
 use store::outbox::Relay;
 use store::registry::DirectoryCache;
+use store::tokens::Finder;
 use uuid::Uuid;
 
 use crate::bell::Bell;
@@ -225,6 +226,7 @@ fn puller(deps: &Deps, collector: &Collector, bell: &Bell) -> Pull {
         keys: deps.keys.clone(),
         directory: deps.directory.clone(),
         collector: collector.clone(),
+        tokens: Finder::new(deps.store.db().clone()),
         bell: bell.clone(),
         clock: Arc::clone(&deps.clock),
         rng: Arc::clone(&deps.rng),

@@ -124,6 +124,13 @@ impl DbError {
             .is_ok_and(|number| number & 0xff == 19 || number == 18);
         code.len() == 5 && (code.starts_with("22") || code.starts_with("23")) || code.len() != 5 && extended
     }
+
+    /// Whether what was given is to blame, or what is stored, and not something that is away: then it fails again, and
+    /// of a batch the other members may succeed without it.
+    #[must_use]
+    pub fn is_of_content(&self) -> bool {
+        self.is_refusal() || matches!(self, Self::Inconsistent(_))
+    }
 }
 
 impl Db {

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use domain::decision::Stated;
+use domain::decision::{Decision, Facts, Stated, Verdict, decide};
 use domain::id::{ControllerId, RequestId, SystemId, TaskId};
 use domain::plan::Instruct;
 use domain::receipt::EvidenceLevel;
@@ -107,6 +107,19 @@ pub struct CaseTask {
 }
 
 impl Case {
+    /// What a person's verdict would make of its tasks: those that it changes, in the order of their ids.
+    #[must_use]
+    pub fn decided(&self, verdict: Verdict, now: Timestamp) -> Vec<(TaskId, Decision)> {
+        let decided = |(id, task): (&TaskId, &CaseTask)| {
+            let facts = Facts {
+                proposed: task.proposed.is_some(),
+                dispatched: task.dispatched_at.is_some(),
+            };
+            Some((*id, decide(verdict, task.stage, facts, now)?))
+        };
+        self.tasks.iter().filter_map(decided).collect()
+    }
+
     /// The stage with everything that it holds.
     pub fn full_stage(&self) -> Result<Stage, DbError> {
         match self.stage {

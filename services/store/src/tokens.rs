@@ -10,7 +10,6 @@ mod scope;
 use domain::id::SystemId;
 use jiff::Timestamp;
 use platform::db::{Args, Db, DbError, Row, Statement};
-use platform::secret::{Secret, digest};
 
 pub use finder::Finder;
 pub use scope::{Controllers, Rights, TokenScope, UnknownRole};
@@ -26,17 +25,12 @@ const REVOKE: Statement = Statement::both(
     "UPDATE token SET revoked_at = $2 WHERE digest = $1 AND revoked_at IS NULL",
 );
 
-const FIND: Statement = Statement::both(
-    "tokens_find",
-    "SELECT digest, role, label, scope, created_at, expires_at, revoked_at FROM token WHERE digest = $1",
-);
-
 const LIST: Statement = Statement::both(
     "tokens_list",
     "SELECT digest, role, label, scope, created_at, expires_at, revoked_at FROM token ORDER BY created_at, digest",
 );
 
-pub(crate) const ALL: &[&[Statement]] = &[&[INSERT, REVOKE, FIND, LIST], finder::ALL];
+pub(crate) const ALL: &[&[Statement]] = &[&[INSERT, REVOKE, LIST], finder::ALL];
 
 /// Which doors a token opens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,14 +91,6 @@ pub async fn insert(db: &Db, token: &Token) -> Result<(), DbError> {
         .int(token.created_at.as_microsecond())
         .maybe_int(token.expires_at.map(Timestamp::as_microsecond));
     db.execute(&INSERT, args).await.map(drop)
-}
-
-/// The token that a caller presents, if it is known and opens something at this instant.
-pub async fn find(db: &Db, presented: &Secret, now: Timestamp) -> Result<Option<Token>, DbError> {
-    let digest = digest(presented);
-    let row = db.fetch_optional(&FIND, Args::new().blob(&digest)).await?;
-    let token = row.as_ref().map(read).transpose()?;
-    Ok(token.filter(|token| token.is_valid(now)))
 }
 
 /// Ends a token at once.

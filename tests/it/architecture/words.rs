@@ -15,8 +15,8 @@ const WORDS: [(&str, &str); 10] = [
     ("pypi", ".org"),
     ("npmjs", "."),
     ("repo.maven", "."),
-    ("proxy.golang", "."),
-    ("deb.debian", "."),
+    ("proxy", ".golang."),
+    ("deb", ".debian."),
 ];
 
 /// Tools write these, with the hosts in them.

@@ -62,7 +62,7 @@ impl Bench {
     async fn take_all(&self, items: &[Incoming]) -> Vec<Taken> {
         match self.take(items).await {
             Ok(taken) => taken,
-            Err(error) if items.len() > 1 && (error.is_refusal() || matches!(error, DbError::Inconsistent(_))) => {
+            Err(error) if items.len() > 1 && error.is_of_content() => {
                 let mut taken = Vec::with_capacity(items.len());
                 for item in items {
                     taken.push(self.take_one(item).await);

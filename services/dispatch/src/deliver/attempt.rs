@@ -11,7 +11,6 @@ use connectors::webhook::{Handover, attempt};
 use domain::id::{AttemptId, SystemId};
 use domain::registration::System;
 use domain::task::ParkReason;
-use evidence::digest::sha256;
 use jiff::Timestamp;
 use platform::chance::{self, SharedRng};
 use platform::clock::SharedClock;
@@ -27,7 +26,7 @@ use store::tasks::{self, claim::Claimed};
 use tokio::sync::mpsc;
 use tracing::Instrument as _;
 
-use super::parcel::{Key, Load, Parcel};
+use super::parcel::{Key, Load, Parcel, Unready};
 use super::policy::{Decision, Health, Schedule, Tried};
 use super::record::{Outcome, Report};
 use super::secrets::Secrets;
@@ -73,15 +72,6 @@ struct Ready {
     body: Vec<u8>,
 }
 
-enum Unready {
-    /// The bytes are gone or are not the planned ones.
-    Corrupt,
-    /// The registration lacks an address or keys, or speaks of another connector by now.
-    Misregistered,
-    /// Our key store or key ring.
-    Ours,
-}
-
 impl Tools {
     /// Makes an attempt and hands its outcome on to be written down.
     pub(super) async fn attempt(&self, parcel: Parcel) -> Freed {
@@ -105,14 +95,14 @@ impl Tools {
     }
 
     async fn outcome(&self, claimed: &Claimed, key: Key) -> (Outcome, Decision) {
-        match self.ready(claimed, key) {
+        match self.ready(claimed, &key) {
             Ok(ready) => self.send(claimed, ready).await,
-            Err(unready) => self.unsent(claimed, &unready),
+            Err(unready) => self.unsent(claimed, unready),
         }
     }
 
-    fn ready(&self, claimed: &Claimed, key: Key) -> Result<Ready, Unready> {
-        let body = open(claimed, key)?;
+    fn ready(&self, claimed: &Claimed, key: &Key) -> Result<Ready, Unready> {
+        let body = key.open(tasks::BODY, claimed.sealed.as_deref(), claimed.digest)?;
         let directory = self.directory.current();
         let system = directory.system(claimed.system).ok_or(Unready::Misregistered)?;
         let url = webhook(system).ok_or(Unready::Misregistered)?.to_owned();
@@ -175,7 +165,7 @@ impl Tools {
         }
     }
 
-    fn unsent(&self, claimed: &Claimed, unready: &Unready) -> (Outcome, Decision) {
+    fn unsent(&self, claimed: &Claimed, unready: Unready) -> (Outcome, Decision) {
         let now = self.clock.now();
         let parked = |reason| Decision::keeping(Next::Parked(reason), claimed.steps, claimed.rejections);
         let (decision, anomaly) = match unready {
@@ -204,21 +194,6 @@ impl Tools {
             now,
             chance: chance::unit(&*self.rng),
         }
-    }
-}
-
-fn open(claimed: &Claimed, key: Key) -> Result<Vec<u8>, Unready> {
-    let key = match key {
-        Key::Here(key) => key,
-        Key::Shredded => return Err(Unready::Corrupt),
-        Key::Away => return Err(Unready::Ours),
-    };
-    let sealed = claimed.sealed.as_ref().ok_or(Unready::Corrupt)?;
-    let body = key.open(tasks::BODY, sealed).map_err(|_| Unready::Corrupt)?;
-    if sha256(&body) == claimed.digest {
-        Ok(body)
-    } else {
-        Err(Unready::Corrupt)
     }
 }
 

@@ -8,6 +8,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use store::leases::OpenBreaker;
 
 use super::parcel::Load;
 use super::policy::Health;
@@ -30,7 +31,7 @@ pub(super) enum Breaker {
     /// Calls are made; what the last ones came to.
     Closed(Last),
     /// None are made before then, then one.
-    Open(Opened, Option<Load>),
+    Open(OpenBreaker, Option<Load>),
 }
 
 /// The last attempts: one bit each, the newest lowest, set where it failed.
@@ -38,15 +39,6 @@ pub(super) enum Breaker {
 pub(super) struct Last {
     failed: u32,
     seen: u32,
-}
-
-/// Since when it has been open, as it is stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Opened {
-    /// When the next probe may go.
-    pub(super) until: Timestamp,
-    /// How often it opened without closing between.
-    pub(super) times: u32,
 }
 
 /// How many calls may begin.
@@ -64,7 +56,7 @@ pub(super) enum Admission {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Turn {
     /// It opened, or opened again.
-    Opened(Opened),
+    Opened(OpenBreaker),
     /// It closed.
     Closed,
 }
@@ -77,7 +69,7 @@ impl Default for Breaker {
 
 impl Breaker {
     /// As the last holder left it.
-    pub(super) fn stored(opened: Option<Opened>) -> Self {
+    pub(super) fn stored(opened: Option<OpenBreaker>) -> Self {
         opened.map_or_else(Self::default, |opened| Self::Open(opened, None))
     }
 
@@ -126,10 +118,10 @@ impl Breaker {
         }
     }
 
-    fn open(&mut self, times: u32, now: Timestamp, chance: f64) -> Turn {
-        let doubled = FIRST.saturating_mul(1 << (times - 1).min(16)).min(LONGEST);
+    fn open(&mut self, times: i64, now: Timestamp, chance: f64) -> Turn {
+        let doubled = FIRST.saturating_mul(1 << (times - 1).clamp(0, 16)).min(LONGEST);
         let wait = doubled.mul_f64(0.8 + 0.4 * chance);
-        let opened = Opened {
+        let opened = OpenBreaker {
             until: now.checked_add(wait).unwrap_or(Timestamp::MAX),
             times,
         };
@@ -183,7 +175,7 @@ mod tests {
             None
         );
         assert_eq!(fed(&mut breaker, &[Unknown; 9]), None, "faults of ours say nothing");
-        let opened = Opened { until: at(5), times: 1 };
+        let opened = OpenBreaker { until: at(5), times: 1 };
         assert_eq!(fed(&mut breaker, &[Bad]), Some(Turn::Opened(opened)));
         assert_eq!(breaker.admits(at(4)), Admission::Nothing);
         assert_eq!(breaker.admits(at(5)), Admission::Probe);
@@ -212,7 +204,7 @@ mod tests {
         );
         breaker.begin(load(2));
         assert_eq!(breaker.admits(at(99)), Admission::Nothing, "one at a time");
-        let longer = Opened {
+        let longer = OpenBreaker {
             until: at(110),
             times: 2,
         };

@@ -20,13 +20,13 @@ use platform::chance;
 use platform::db::DbError;
 use platform::lifecycle::Stop;
 use platform::metrics::{Counter, Gauge};
-use store::leases::DueLane;
+use store::leases::{DueLane, OpenBreaker};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 
 use super::Config;
 use super::attempt::{Freed, Tools};
-use super::breaker::{Breaker, Opened, Turn};
+use super::breaker::{Breaker, Turn};
 use super::endpoint::Terms;
 use super::endpoints::{Endpoints, Start};
 use super::parcel::{Load, Parcel};
@@ -199,7 +199,7 @@ impl Courier {
 
     fn turned(&mut self, system: SystemId, turn: Turn) {
         let word = match turn {
-            Turn::Opened(Opened { until, times }) => {
+            Turn::Opened(OpenBreaker { until, times }) => {
                 tracing::warn!(%system, %until, times, "an endpoint fails and is left alone until then");
                 "opened"
             }
@@ -257,11 +257,7 @@ impl Courier {
                 self.doubts.clear();
                 self.plan_next(&seen);
                 for taken in &seen.taken {
-                    let opened = taken.breaker.map(|open| Opened {
-                        until: open.until,
-                        times: u32::try_from(open.times).unwrap_or(u32::MAX),
-                    });
-                    self.endpoints.took(taken.system, Breaker::stored(opened));
+                    self.endpoints.took(taken.system, Breaker::stored(taken.breaker));
                 }
                 self.claim(&seen.lanes);
             }

@@ -8,7 +8,6 @@ use connectors::Attempted;
 use connectors::webhook::{Handover, attempt};
 use domain::registration::{ConnectorKind, System};
 use domain::task::ParkReason;
-use evidence::digest::sha256;
 use platform::chance;
 use platform::egress::Ours;
 use platform::metrics::Counter;
@@ -20,7 +19,7 @@ use store::tasks::record::Next;
 use tracing::Instrument as _;
 
 use super::attempt::{Freed, Tools};
-use super::parcel::{Key, Load};
+use super::parcel::{Key, Load, Unready};
 use super::policy::{Decision, Schedule, Tried};
 use super::record::Report;
 use crate::collect::NotTaken;
@@ -56,16 +55,16 @@ impl Tools {
     }
 
     async fn decide_message(&self, claimed: &ClaimedMessage, key: Key) -> Decision {
-        let attempted = match self.attempt_message(claimed, key).await {
+        let attempted = match self.attempt_message(claimed, &key).await {
             Ok(attempted) => attempted,
-            Err(unready) => return self.unready(claimed, &unready),
+            Err(unready) => return self.unready(claimed, unready),
         };
         SENT.add(1, &[("type", claimed.kind.as_str()), ("result", attempted.as_str())]);
         self.schedule.decide(&attempted, self.tried_message(claimed))
     }
 
-    async fn attempt_message(&self, claimed: &ClaimedMessage, key: Key) -> Result<Attempted, Unready> {
-        let body = open(claimed, key)?;
+    async fn attempt_message(&self, claimed: &ClaimedMessage, key: &Key) -> Result<Attempted, Unready> {
+        let body = key.open(BODY, Some(&claimed.sealed), claimed.digest)?;
         let directory = self.directory.current();
         let system = directory.system(claimed.system).ok_or(Unready::Misregistered)?;
         let url = address(system).ok_or(Unready::Misregistered)?;
@@ -102,7 +101,7 @@ impl Tools {
         Attempted::Delivered { status, receipt: None }
     }
 
-    fn unready(&self, claimed: &ClaimedMessage, unready: &Unready) -> Decision {
+    fn unready(&self, claimed: &ClaimedMessage, unready: Unready) -> Decision {
         let given_up = |reason| Decision::keeping(Next::Parked(reason), claimed.steps, claimed.rejections);
         match unready {
             Unready::Ours => Schedule::ours(self.tried_message(claimed)),
@@ -119,30 +118,6 @@ impl Tools {
             now: self.clock.now(),
             chance: chance::unit(&*self.rng),
         }
-    }
-}
-
-/// Why a message can't be sent.
-enum Unready {
-    /// Its bytes are not those that were sealed.
-    Corrupt,
-    /// The registration lacks an address or keys.
-    Misregistered,
-    /// Our key store or key ring.
-    Ours,
-}
-
-fn open(claimed: &ClaimedMessage, key: Key) -> Result<Vec<u8>, Unready> {
-    let key = match key {
-        Key::Here(key) => key,
-        Key::Shredded => return Err(Unready::Corrupt),
-        Key::Away => return Err(Unready::Ours),
-    };
-    let body = key.open(BODY, &claimed.sealed).map_err(|_| Unready::Corrupt)?;
-    if sha256(&body) == claimed.digest {
-        Ok(body)
-    } else {
-        Err(Unready::Corrupt)
     }
 }
 

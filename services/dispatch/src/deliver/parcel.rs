@@ -6,6 +6,7 @@
 use std::fmt;
 
 use domain::id::{ControllerId, MessageId, SystemId, TaskId};
+use evidence::digest::sha256;
 use jiff::Timestamp;
 use keys::DataKey;
 use store::leases::Freight;
@@ -34,6 +35,45 @@ pub(super) enum Key {
     Shredded,
     /// The key store can't be reached.
     Away,
+}
+
+/// Why something can't be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unready {
+    /// The bytes are gone, or are not those that were planned.
+    Corrupt,
+    /// The registration lacks an address or keys, or speaks of another connector by now.
+    Misregistered,
+    /// Our key store or key ring.
+    Ours,
+}
+
+/// The bytes that were sealed under this key as this field; `None` if they are gone, or are not those of the digest.
+pub(crate) fn open(
+    key: Option<&DataKey>,
+    field: &'static str,
+    sealed: Option<&[u8]>,
+    digest: [u8; 32],
+) -> Option<Vec<u8>> {
+    let (key, sealed) = key.zip(sealed)?;
+    let body = key.open(field, sealed).ok()?;
+    (sha256(&body) == digest).then_some(body)
+}
+
+impl Key {
+    /// Opens what it is the key of.
+    pub(super) fn open(
+        &self,
+        field: &'static str,
+        sealed: Option<&[u8]>,
+        digest: [u8; 32],
+    ) -> Result<Vec<u8>, Unready> {
+        match self {
+            Self::Here(key) => open(Some(key), field, sealed, digest).ok_or(Unready::Corrupt),
+            Self::Shredded => Err(Unready::Corrupt),
+            Self::Away => Err(Unready::Ours),
+        }
+    }
 }
 
 /// The name of what was claimed.

@@ -12,14 +12,14 @@ use jiff::Timestamp;
 use keys::{Class, DataKey, KeyStore};
 use platform::db::{DbError, Tx};
 use store::Store;
-use store::leases::{self, DueLane, Freight, OpenBreaker, Taken};
+use store::leases::{self, DueLane, Freight, Taken};
 use store::messages;
 use store::messages::claim::ClaimedMessage;
 use store::tasks::claim::{self, Claimed, Room};
 use store::tasks::release;
 use uuid::Uuid;
 
-use super::breaker::{Opened, Turn};
+use super::breaker::Turn;
 use super::parcel::{Key, Parcel};
 
 /// Lanes of one look; what is cut off is seen by the next, which follows at once.
@@ -132,10 +132,7 @@ impl Places {
     /// Notes that a breaker turned, so that the next holder begins there. If that fails it begins anew, and finds out.
     pub(super) async fn note(&self, system: SystemId, turn: Turn) {
         let breaker = match turn {
-            Turn::Opened(Opened { until, times }) => Some(OpenBreaker {
-                until,
-                times: times.into(),
-            }),
+            Turn::Opened(open) => Some(open),
             Turn::Closed => None,
         };
         if let Err(error) = leases::turn(self.store.db(), self.worker, system, breaker).await {

@@ -18,8 +18,8 @@ use store::messages;
 use store::registry::Directory;
 use uuid::Builder;
 
-use super::body::{Notice, gather};
-use super::draft::{Draft, Keys, untold};
+use super::body::Notice;
+use super::draft::{Draft, Keys, gathered, untold};
 use super::{Found, Herald, HeraldError};
 
 /// Controllers of one go, and requests of each: signing so many takes some ten milliseconds.
@@ -148,18 +148,7 @@ impl Order {
             Some(Notice::new(one.request, &self.received(one, audience)))
         };
         let notices = owed.iter().filter_map(notice).collect();
-        let draft = |(request, body)| Draft {
-            system,
-            controller,
-            kind,
-            request,
-            task: None,
-            due: self.now,
-            deadline: self.now,
-            body,
-        };
-        let bodies = gather(kind, self.now, (controller, system), notices);
-        bodies.into_iter().map(draft).collect()
+        gathered(kind, (controller, system), notices, self.now).collect()
     }
 
     fn received(&self, one: &Owed, audience: &str) -> Numbered {

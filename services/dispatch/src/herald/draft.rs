@@ -12,6 +12,7 @@ use platform::metrics::Counter;
 use store::messages::{BODY, NewMessage};
 
 use super::Herald;
+use super::body::{Notice, gather};
 
 static UNTOLD: Counter = Counter::new(
     "quittance_messages_untold_total",
@@ -31,6 +32,26 @@ pub(super) struct Draft {
     pub(super) due: Timestamp,
     pub(super) deadline: Timestamp,
     pub(super) body: Vec<u8>,
+}
+
+/// Notices of one kind to one system, as few messages as hold them, due at once.
+pub(super) fn gathered(
+    kind: MessageType,
+    (controller, system): (ControllerId, SystemId),
+    notices: Vec<Notice>,
+    now: Timestamp,
+) -> impl Iterator<Item = Draft> {
+    let bodies = gather(kind, now, (controller, system), notices);
+    bodies.into_iter().map(move |(request, body)| Draft {
+        system,
+        controller,
+        kind,
+        request,
+        task: None,
+        due: now,
+        deadline: now,
+        body,
+    })
 }
 
 /// Something can't be told: counted and said, never silent.

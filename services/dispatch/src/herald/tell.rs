@@ -14,8 +14,8 @@ use store::happenings::{self, Happening, SystemAnswer, Told};
 use store::messages;
 use store::registry::Directory;
 
-use super::body::{Notice, gather, render};
-use super::draft::{Draft, Keys, untold};
+use super::body::{Notice, render};
+use super::draft::{Draft, Keys, gathered, untold};
 use super::{BATCH, Found, Herald, HeraldError};
 
 /// Answers in one notice: 15 kB. A controller with more systems for one request reads the rest from the ledger.
@@ -149,7 +149,7 @@ impl Order {
             }
         }
         for ((system, controller, kind), notices) in notices {
-            drafts.extend(self.gathered(kind, (controller, system), notices));
+            drafts.extend(gathered(kind, (controller, system), notices, self.now));
         }
         drafts
     }
@@ -183,21 +183,6 @@ impl Order {
             deadline: self.now,
             body: render(MessageType::TaskWithdrawn, self.now, &data),
         }
-    }
-
-    fn gathered(&self, kind: MessageType, whom: (ControllerId, SystemId), notices: Vec<Notice>) -> Vec<Draft> {
-        let draft = |(request, body)| Draft {
-            system: whom.1,
-            controller: whom.0,
-            kind,
-            request,
-            task: None,
-            due: self.now,
-            deadline: self.now,
-            body,
-        };
-        let bodies = gather(kind, self.now, whom, notices);
-        bodies.into_iter().map(draft).collect()
     }
 
     fn notice(&self, told: &Told, at: Timestamp) -> Option<Notice> {

@@ -1,13 +1,13 @@
 //! A person's decision about one request: one transaction, whatever it decides.
 //!
-//! Of a planned request, [`decide`] says task by task what becomes of it; each task that gets its last word gets a
+//! Of a planned request, [`Case::decided`] says task by task what becomes of it; each task that gets its last word gets a
 //! statement of ours that names who approved it, and the request is stepped with it, so that it closes with the last
 //! one. A request that waits for its controller's word becomes ready, or closes as declined. What the controller
 //! instructed is an entry of its own, before everything that follows from it.
 
 use std::sync::Arc;
 
-use domain::decision::{Decision, Facts, Stated, Verdict, decide};
+use domain::decision::{Decision, Stated, Verdict};
 use domain::id::{EntryId, InstructionId, JobId, MessageId, RequestId, SystemId, TaskId, UserId};
 use domain::registration::{ConnectorKind, Instruction, InstructionMode};
 use domain::request::{Closing, Effect, Event, Gate, Stage, StageName};
@@ -146,17 +146,7 @@ impl Ruling {
 
     /// Task by task.
     fn rule(&self, case: &mut Case) -> Result<Result<Sheet, Moot>, DbError> {
-        let decided: Vec<(TaskId, Decision)> = case
-            .tasks
-            .iter()
-            .filter_map(|(id, task)| {
-                let facts = Facts {
-                    proposed: task.proposed.is_some(),
-                    dispatched: task.dispatched_at.is_some(),
-                };
-                Some((*id, decide(self.verdict, task.stage, facts, self.now)?))
-            })
-            .collect();
+        let decided = case.decided(self.verdict, self.now);
         if decided.is_empty() {
             return Ok(Err(Moot::NothingToDecide));
         }

@@ -18,7 +18,7 @@ use platform::http::bearer;
 use platform::problem::{PointerError, parse_json};
 use serde::{Deserialize, Serialize};
 use store::tasks::fetch;
-use store::tokens::{self, Role};
+use store::tokens::Role;
 
 use super::refusal::Refusal;
 use super::{Ask, Handed, Pull};
@@ -125,7 +125,7 @@ impl FromRequest for System {
             let (Some(presented), Some(pull)) = (presented, pull) else {
                 return Err(Refusal::Unauthorized);
             };
-            let token = tokens::find(pull.store.db(), &presented, pull.clock.now()).await?;
+            let token = pull.tokens.find(&presented, pull.clock.now()).await?;
             match token.map(|token| token.role) {
                 Some(Role::System(system)) => Ok(Self(system)),
                 _ => Err(Refusal::Unauthorized),

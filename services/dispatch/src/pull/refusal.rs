@@ -1,5 +1,6 @@
 //! Every way in which a system that fetches is told no.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::http::StatusCode;
@@ -43,6 +44,9 @@ pub(crate) enum Refusal {
     /// Ours.
     #[error("the database did not answer")]
     Database(#[from] DbError),
+    /// Ours too: the token could not be looked up.
+    #[error("the database did not answer")]
+    Tokens(#[from] Arc<DbError>),
 }
 
 impl Refusal {
@@ -53,7 +57,7 @@ impl Refusal {
             Self::Range(error) => problem::INVALID.error(error.pointer.clone(), error.detail.clone()),
             Self::NotFetched => NOT_FETCHED,
             Self::Full => problem::NOT_READY.retry_after(FULL),
-            Self::Database(_) => problem::NOT_READY.retry_after(AWAY),
+            Self::Database(_) | Self::Tokens(_) => problem::NOT_READY.retry_after(AWAY),
         }
     }
 }

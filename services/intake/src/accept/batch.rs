@@ -97,7 +97,7 @@ impl Worker {
         let sealed = Arc::new(self.seal(candidates).await?);
         match self.commit(&sealed, 0..candidates.len()).await {
             Ok(placed) => Ok(placed.into_iter().map(Ok).collect()),
-            Err(error) if blames_a_member(&error) => {
+            Err(error) if error.is_of_content() => {
                 info!(members = candidates.len(), error = %chain(&error), "a batch was refused; storing singly");
                 Ok(self.singly(&sealed).await)
             }
@@ -128,7 +128,7 @@ impl Worker {
         let mut all = Vec::with_capacity(sealed.rows.len());
         for (place, row) in sealed.rows.iter().enumerate() {
             let outcome = self.commit(sealed, place..place + 1).await;
-            let away = outcome.as_ref().is_err_and(|error| !blames_a_member(error));
+            let away = outcome.as_ref().is_err_and(|error| !error.is_of_content());
             all.push(single(row.id, outcome));
             if away {
                 break;
@@ -265,12 +265,7 @@ fn single(request: RequestId, outcome: Result<Vec<Placed>, DbError>) -> Result<P
     }
 }
 
-/// Whether one member may be at fault, so that its fellows succeed without it.
-fn blames_a_member(error: &DbError) -> bool {
-    error.is_refusal() || matches!(error, DbError::Inconsistent(_))
-}
-
 /// Whether the COMMIT may have happened although an error came back: anything but the engine's own word.
 fn is_unknown(error: &DbError) -> bool {
-    !error.is_collision() && !blames_a_member(error)
+    !error.is_collision() && !error.is_of_content()
 }

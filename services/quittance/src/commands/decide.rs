@@ -1,7 +1,7 @@
 //! `quittance requests decide`: a named person approves our statements, or says what the controller instructed.
 
 use clap::Args;
-use domain::decision::{Decision, Facts, Verdict, decide};
+use domain::decision::{Decision, Verdict};
 use domain::id::{RequestId, TaskId};
 use domain::request::StageName;
 use serde_json::json;
@@ -14,7 +14,7 @@ use super::orders::Ordering;
 use super::requests::system;
 use crate::deployment::Deployment;
 use crate::failure::Failure;
-use crate::output::{Output, Tone};
+use crate::output::Output;
 
 /// `quittance requests decide`.
 #[derive(Debug, Args)]
@@ -41,18 +41,7 @@ pub struct Decide {
 pub async fn run(asked: &Decide, parts: (&Deployment, &Store, &Directory), output: Output) -> Result<(), Failure> {
     let (deployment, store, directory) = parts;
     let case = look(store, asked.id).await?;
-    let now = deployment.clock.now();
-    let decided: Vec<(TaskId, Decision)> = case
-        .tasks
-        .iter()
-        .filter_map(|(id, task)| {
-            let facts = Facts {
-                proposed: task.proposed.is_some(),
-                dispatched: task.dispatched_at.is_some(),
-            };
-            Some((*id, decide(asked.verdict, task.stage, facts, now)?))
-        })
-        .collect();
+    let decided = case.decided(asked.verdict, deployment.clock.now());
     let waits = case.stage == StageName::AwaitingController && asked.verdict != Verdict::Approve;
     let planned = case.stage == StageName::Planned;
     if !(waits || planned && !decided.is_empty()) {
@@ -64,7 +53,7 @@ pub async fn run(asked: &Decide, parts: (&Deployment, &Store, &Directory), outpu
     }
     show(&case, &decided, directory, output);
     if !asked.ordering.yes {
-        output.say(output.paint(Tone::Quiet, "nothing was changed; --by CONTACT --yes does it"));
+        Ordering::not_meant(output);
         return Ok(());
     }
     let order = Order::Decide {

@@ -55,6 +55,11 @@ impl Ordering {
         }
     }
 
+    /// Says that nothing was changed, since it was not meant.
+    pub fn not_meant(output: Output) {
+        output.say(output.paint(Tone::Quiet, "nothing was changed; --by CONTACT --yes does it"));
+    }
+
     /// Stores a job, and waits for it as long as was said.
     pub async fn give(
         &self,

@@ -137,7 +137,7 @@ async fn order(moved: &Move, among: Among, parts: Parts<'_>, output: Output) -> 
     };
     output.tell(words, &json!({"total": total}));
     if !moved.ordering.yes {
-        unchanged(output);
+        Ordering::not_meant(output);
         return Ok(());
     }
     let order = match among {
@@ -182,7 +182,7 @@ async fn pause(whose: &Whose, (deployment, store, directory): Parts<'_>, output:
             "everything for {} would be held back",
             slug(directory, controller)
         ));
-        unchanged(output);
+        Ordering::not_meant(output);
         return Ok(());
     }
     let pause = Pause {
@@ -199,7 +199,7 @@ async fn resume(whose: &Whose, (_, store, directory): Parts<'_>, output: Output)
     let controller = token::controller(&whose.controller, directory)?;
     if !whose.ordering.yes {
         output.say(format!("deliveries for {} would go on", slug(directory, controller)));
-        unchanged(output);
+        Ordering::not_meant(output);
         return Ok(());
     }
     whose.ordering.person(directory)?;
@@ -234,10 +234,6 @@ fn told(changed: Changed, word: &str, whose: &str, output: Output) {
         Changed::Before => format!("{whose} was {word} before; nothing changed"),
     };
     output.tell(words, &json!({"controller": whose, word: changed == Changed::Now}));
-}
-
-fn unchanged(output: Output) {
-    output.say(output.paint(Tone::Quiet, "nothing was changed; --by CONTACT --yes does it"));
 }
 
 fn slug(directory: &Directory, controller: domain::id::ControllerId) -> String {

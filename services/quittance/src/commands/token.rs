@@ -311,12 +311,13 @@ mod tests {
         };
         let token = issue(&add, &deployment, &db).await.unwrap();
         let now = deployment.clock.now();
-        let found = tokens::find(&db, &token, now).await.unwrap().unwrap();
+        let finder = tokens::Finder::new(db.clone());
+        let found = finder.find(&token, now).await.unwrap().unwrap();
         assert!(!found.scope.rights.contains(Right::Deletion));
         let output = Output::new(true);
         assert!(revoke(&db, "00", now, output).await.is_err());
         revoke(&db, token.expose(), now, output).await.unwrap();
-        assert!(tokens::find(&db, &token, now).await.unwrap().is_none());
+        assert!(finder.find(&token, now).await.unwrap().is_none());
         add.controllers = vec!["nobody".to_owned()];
         let refused = issue(&add, &deployment, &db).await.unwrap_err();
         assert!(refused.line.contains("`nobody`"), "{refused}");

@@ -6,10 +6,10 @@ use domain::id::{ControllerId, MessageId, RequestId, SystemId};
 use domain::message::MessageType;
 use domain::task::Fence;
 use jiff::Timestamp;
-use platform::db::{Args, DbError, Row, Statement, Tx};
+use platform::db::{DbError, Row, Statement, Tx};
 use uuid::Uuid;
 
-use crate::tasks::claim::Room;
+use crate::tasks::claim::{Room, lanes, wanted};
 
 /// On SQLite the one writer holds everything anyway.
 const LOCK: Statement = Statement {
@@ -106,22 +106,10 @@ pub struct ClaimedMessage {
 /// Claims the earliest due messages of lanes, for as much room as there is; `now` is when the claim was made, and what
 /// [`record::release_claim`](super::record::release_claim) knows it by.
 pub async fn claim(tx: &mut Tx, worker: Uuid, rooms: &[Room], now: Timestamp) -> Result<Vec<ClaimedMessage>, DbError> {
-    let lanes = || {
-        Args::new()
-            .uuids(rooms.iter().map(|room| room.system.uuid()))
-            .uuids(rooms.iter().map(|room| room.controller.uuid()))
-    };
-    tx.fetch(&LOCK, lanes()).await?;
-    tx.execute(&MOOT, lanes().int(now.as_microsecond())).await?;
-    let most = rooms.iter().map(|room| room.tasks).max().unwrap_or(0);
-    let args = lanes()
-        .ints(rooms.iter().map(|room| room.fence))
-        .ints(rooms.iter().map(|room| room.tasks))
-        .uuid(worker)
-        .int(now.as_microsecond())
-        .int(most);
-    let claimed = tx.fetch(&CLAIM, args).await?;
-    tx.execute(&REST, lanes()).await?;
+    tx.fetch(&LOCK, lanes(rooms)).await?;
+    tx.execute(&MOOT, lanes(rooms).int(now.as_microsecond())).await?;
+    let claimed = tx.fetch(&CLAIM, wanted(rooms, worker, now)).await?;
+    tx.execute(&REST, lanes(rooms)).await?;
     let mut claimed: Vec<ClaimedMessage> = claimed.iter().map(read).collect::<Result<_, _>>()?;
     claimed.sort_unstable_by_key(|claimed| claimed.id);
     Ok(claimed)

@@ -106,24 +106,30 @@ pub struct Claimed {
 /// Claims the earliest due tasks of lanes, for as much room as there is; `now` is when the claim was made, and what
 /// [`release::claim`](super::release::claim) knows it by.
 pub async fn claim(tx: &mut Tx, worker: Uuid, rooms: &[Room], now: Timestamp) -> Result<Vec<Claimed>, DbError> {
-    let lanes = || {
-        Args::new()
-            .uuids(rooms.iter().map(|room| room.system.uuid()))
-            .uuids(rooms.iter().map(|room| room.controller.uuid()))
-    };
-    tx.fetch(&LOCK, lanes()).await?;
+    tx.fetch(&LOCK, lanes(rooms)).await?;
+    let claimed = tx.fetch(&CLAIM, wanted(rooms, worker, now)).await?;
+    tx.execute(&REST, lanes(rooms)).await?;
+    let mut claimed: Vec<Claimed> = claimed.iter().map(read).collect::<Result<_, _>>()?;
+    claimed.sort_unstable_by_key(|claimed| claimed.id);
+    Ok(claimed)
+}
+
+/// The lanes of rooms, as columns.
+pub(crate) fn lanes(rooms: &[Room]) -> Args<'static> {
+    Args::new()
+        .uuids(rooms.iter().map(|room| room.system.uuid()))
+        .uuids(rooms.iter().map(|room| room.controller.uuid()))
+}
+
+/// What is claimed for rooms, by whom and when; the last value is the largest room.
+pub(crate) fn wanted(rooms: &[Room], worker: Uuid, now: Timestamp) -> Args<'static> {
     let most = rooms.iter().map(|room| room.tasks).max().unwrap_or(0);
-    let args = lanes()
+    lanes(rooms)
         .ints(rooms.iter().map(|room| room.fence))
         .ints(rooms.iter().map(|room| room.tasks))
         .uuid(worker)
         .int(now.as_microsecond())
-        .int(most);
-    let claimed = tx.fetch(&CLAIM, args).await?;
-    tx.execute(&REST, lanes()).await?;
-    let mut claimed: Vec<Claimed> = claimed.iter().map(read).collect::<Result<_, _>>()?;
-    claimed.sort_unstable_by_key(|claimed| claimed.id);
-    Ok(claimed)
+        .int(most)
 }
 
 fn read(row: &Row) -> Result<Claimed, DbError> {

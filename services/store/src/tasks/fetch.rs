@@ -120,9 +120,9 @@ async fn part(tx: &mut Tx, lease: Lease, after: Uuid, up_to: Uuid) -> Result<Vec
 }
 
 /// Makes due again what was fetched and not answered in time; at most `limit` of them. Returns how many.
-pub async fn over(db: &Db, now: Timestamp, limit: i64) -> Result<u64, DbError> {
+pub async fn over(tx: &mut Tx, now: Timestamp, limit: i64) -> Result<u64, DbError> {
     let args = Args::new().int(now.as_microsecond()).int(limit);
-    db.execute(&OVER, args).await
+    tx.execute(&OVER, args).await
 }
 
 /// Of which system a task is.

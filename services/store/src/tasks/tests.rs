@@ -293,7 +293,9 @@ async fn fetched_tasks_go_round_the_controllers_and_come_back_when_their_time_is
             stale.len()
         };
         assert_eq!(stale(11).await, 0, "a lease is no attempt of ours");
-        assert_eq!(fetch::over(fixture.db(), at(12), 9).await.unwrap(), 2);
+        let mut tx = fixture.db().begin().await.unwrap();
+        assert_eq!(fetch::over(&mut tx, at(12), 9).await.unwrap(), 2);
+        tx.commit().await.unwrap();
         assert_eq!(fetched(None, 9, 12).await, [1, 1]);
     })
     .await;

@@ -1,6 +1,7 @@
 use domain::assurance::AssuranceLevel;
 use domain::id::ControllerId;
 use domain::right::Right;
+use platform::secret::{Secret, digest};
 use uuid::Uuid;
 
 use super::*;
@@ -49,7 +50,8 @@ async fn a_token_opens_until_it_expires_or_is_revoked() {
         for token in &tokens {
             insert(db, token).await.unwrap();
         }
-        let find = async |presented: &str, seconds| find(db, &Secret::new(presented), at(seconds)).await.unwrap();
+        let finder = Finder::new(db.clone());
+        let find = async |presented: &str, seconds| finder.find(&Secret::new(presented), at(seconds)).await.unwrap();
         assert_eq!(find("lasting", 0).await.as_ref(), Some(&tokens[0]));
         assert_eq!(find("system", 0).await.as_ref(), Some(&tokens[2]));
         assert_eq!(find("Lasting", 0).await, None);
