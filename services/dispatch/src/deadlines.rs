@@ -13,16 +13,16 @@ pub(crate) use statements::count;
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::id::{MessageId, RequestId};
+use domain::id::RequestId;
 use jiff::{SignedDuration, Timestamp};
 use keys::{KeyError, KeyStore};
-use platform::chance::{self, SharedRng};
+use platform::chance::SharedRng;
 use platform::clock::SharedClock;
 use platform::db::{DbError, Tx};
 use platform::lifecycle::{Stop, Woken};
 use platform::metrics::Counter;
 use platform::problem::chain;
-use proto::{Happened, LifecycleEvent};
+use proto::Happened;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use store::Store;
@@ -30,7 +30,7 @@ use store::deadlines::{self, After, Alarm, Alarmed, Pressing};
 use store::outbox::{self, OutboxRow};
 use store::registry::DirectoryCache;
 
-use crate::messages::outbox_row;
+use crate::messages::Occurrence;
 use crate::own_key;
 use crate::signing::Signer;
 
@@ -149,19 +149,17 @@ impl Deadlines {
     }
 
     fn event(&self, alarmed: &Alarmed, now: Timestamp) -> Option<OutboxRow> {
-        let event = LifecycleEvent {
-            message_id: MessageId::new(now, chance::bytes(&*self.rng)),
-            occurred_at: now,
+        let event = Occurrence {
             request: alarmed.request,
             controller: alarmed.controller,
-            request_version: alarmed.version,
+            version: alarmed.version,
             happened: match alarmed.alarm {
                 Alarm::None => return None,
                 Alarm::DueSoon => Happened::DueSoon(alarmed.due_at),
                 Alarm::Overdue => Happened::Overdue(alarmed.due_at),
             },
         };
-        Some(outbox_row(event.message_id, event.envelope()))
+        Some(event.row(now, &*self.rng))
     }
 }
 

@@ -13,7 +13,7 @@ use platform::chance::{self, SharedRng};
 use platform::clock::SharedClock;
 use platform::db::{DbError, Tx};
 use platform::lifecycle::Stop;
-use proto::{LifecycleEvent, ReceiptPublished};
+use proto::ReceiptPublished;
 use store::entries::{self, EntryRow};
 use store::happenings;
 use store::outbox::{self, OutboxRow};
@@ -23,7 +23,7 @@ use store::{Store, cases};
 
 use super::desk::{Decided, Desk, Drawn, Kept, SIGNER};
 use super::{Incoming, Queue, Taken, notices};
-use crate::messages::{entry_row, outbox_row};
+use crate::messages::{Occurrence, entry_row, outbox_row};
 
 /// The sealed field of a receipt's exact bytes.
 const FIELD: &str = "receipt";
@@ -314,15 +314,13 @@ impl Order {
             outbox_row(published.message_id, published.envelope())
         });
         let happened = decided.happened.iter().filter_map(|(request, version, happened)| {
-            let event = LifecycleEvent {
-                message_id: id(),
-                occurred_at: self.now,
+            let event = Occurrence {
                 request: *request,
                 controller: cases.get(request)?.controller,
-                request_version: *version,
+                version: *version,
                 happened: *happened,
             };
-            Some(outbox_row(event.message_id, event.envelope()))
+            Some(event.row(self.now, &*self.rng))
         });
         receipts.chain(happened).collect()
     }

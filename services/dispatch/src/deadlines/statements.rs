@@ -7,7 +7,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use domain::id::{EntryId, MessageId, RequestId, TaskId};
+use domain::id::{EntryId, RequestId, TaskId};
 use evidence::entry::Entry;
 use evidence::entry::body::{Statement, StatementKind};
 use evidence::token::Said;
@@ -16,7 +16,7 @@ use keys::{Class, DataKey};
 use platform::chance;
 use platform::db::{DbError, Tx};
 use platform::metrics::Counter;
-use proto::{Happened, LifecycleEvent};
+use proto::Happened;
 use store::deadlines::{self, Pressing, Unstated};
 use store::entries::{self, EntryRow};
 use store::outbox::{self, OutboxRow};
@@ -26,7 +26,7 @@ use store::tasks::record;
 use uuid::Builder;
 
 use super::{Deadlines, LookError};
-use crate::messages::{entry_row, outbox_row};
+use crate::messages::{Occurrence, entry_row};
 
 static STATED: Counter = Counter::new(
     "quittance_statements_total",
@@ -138,12 +138,10 @@ impl Order {
     }
 
     fn event(&self, about: &Unstated, versions: &HashMap<RequestId, i64>) -> Option<OutboxRow> {
-        let event = LifecycleEvent {
-            message_id: MessageId::new(self.now, chance::bytes(&*self.by.rng)),
-            occurred_at: self.now,
+        let event = Occurrence {
             request: about.request,
             controller: about.controller,
-            request_version: *versions.get(&about.request)?,
+            version: *versions.get(&about.request)?,
             happened: Happened::TaskStated {
                 task: about.task,
                 system: about.system,
@@ -151,7 +149,7 @@ impl Order {
                 approved: false,
             },
         };
-        Some(outbox_row(event.message_id, event.envelope()))
+        Some(event.row(self.now, &*self.by.rng))
     }
 }
 

@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::id::{AttemptId, EntryId, MessageId, TaskId};
+use domain::id::{AttemptId, EntryId, TaskId};
 use domain::task::{ParkReason, TaskStageName};
 use evidence::entry::Entry;
 use evidence::entry::body;
@@ -17,7 +17,7 @@ use platform::chance::{self, SharedRng};
 use platform::clock::SharedClock;
 use platform::db::{DbError, Tx};
 use platform::lifecycle::Stop;
-use proto::{Happened, LifecycleEvent};
+use proto::Happened;
 use store::attempts::{self, Attempt};
 use store::entries::{self, EntryRow};
 use store::messages::record::{self as message_record, MessageNext, MessageStep};
@@ -29,7 +29,7 @@ use tokio::sync::mpsc;
 
 use super::parcel::Load;
 use crate::bell::Bell;
-use crate::messages::{entry_row, outbox_row};
+use crate::messages::{Occurrence, entry_row};
 
 /// The least and the longest that outcomes wait for company.
 const LINGER_MS: std::ops::RangeInclusive<u64> = 2..=20;
@@ -311,19 +311,17 @@ impl Batch {
     }
 
     fn parked(&self, stepped: &Stepped, reason: ParkReason, request_version: i64) -> OutboxRow {
-        let event = LifecycleEvent {
-            message_id: MessageId::new(self.now, chance::bytes(&*self.rng)),
-            occurred_at: self.now,
+        let event = Occurrence {
             request: stepped.request,
             controller: stepped.controller,
-            request_version,
+            version: request_version,
             happened: Happened::TaskParked {
                 task: stepped.task,
                 system: stepped.system,
                 reason,
             },
         };
-        outbox_row(event.message_id, event.envelope())
+        event.row(self.now, &*self.rng)
     }
 }
 

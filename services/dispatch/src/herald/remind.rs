@@ -7,14 +7,14 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use domain::id::{ControllerId, EventId, MessageId, RequestId, SystemId, TaskId};
+use domain::id::{ControllerId, EventId, RequestId, SystemId, TaskId};
 use domain::message::MessageType;
 use evidence::digest::ContentDigest;
 use jiff::{SignedDuration, Timestamp};
 use platform::chance;
 use platform::db::{DbError, Tx};
 use platform::metrics::Counter;
-use proto::{Happened, LifecycleEvent};
+use proto::Happened;
 use serde::Serialize;
 use store::happenings::{self, Happening, Told};
 use store::messages;
@@ -26,7 +26,7 @@ use store::tasks::remind::{self, Silent};
 use super::body::render;
 use super::draft::{Draft, Keys};
 use super::{BATCH, Found, Herald, HeraldError};
-use crate::messages::outbox_row;
+use crate::messages::Occurrence;
 use crate::plan::{Receipt, receipt};
 
 /// Reminders, in per cent of the time left; the first is written with the 2xx itself.
@@ -181,18 +181,16 @@ impl Order {
     }
 
     fn event(&self, silent: &Silent, versions: &HashMap<RequestId, i64>) -> Option<OutboxRow> {
-        let event = LifecycleEvent {
-            message_id: MessageId::new(self.now, chance::bytes(&*self.herald.rng)),
-            occurred_at: self.now,
+        let event = Occurrence {
             request: silent.request,
             controller: silent.controller,
-            request_version: *versions.get(&silent.request)?,
+            version: *versions.get(&silent.request)?,
             happened: Happened::TaskUnanswered {
                 task: silent.task,
                 system: silent.system,
             },
         };
-        Some(outbox_row(event.message_id, event.envelope()))
+        Some(event.row(self.now, &*self.herald.rng))
     }
 
     fn unanswered(&self, silent: &Silent) -> Option<Happening> {

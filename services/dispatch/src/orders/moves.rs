@@ -5,14 +5,13 @@
 
 use std::collections::HashSet;
 
-use domain::id::{JobId, MessageId, RequestId};
+use domain::id::{JobId, RequestId};
 use domain::registration::ConnectorKind;
 use domain::request::StageName;
 use domain::task::{ParkReason, TaskEvent, TaskStage};
 use jiff::Timestamp;
-use platform::chance;
 use platform::db::{DbError, Tx};
-use proto::{Happened, LifecycleEvent};
+use proto::Happened;
 use store::cases::{self, Case, TaskChange};
 use store::jobs::{self, Among, Job, Order, Picked, State, Which};
 use store::registry::Directory;
@@ -20,7 +19,7 @@ use store::tasks::restart;
 use store::{leases, outbox};
 
 use super::{Orders, Rest};
-use crate::messages::outbox_row;
+use crate::messages::Occurrence;
 
 /// Tasks of one transaction: some milliseconds of locks.
 const BATCH: i64 = 200;
@@ -109,19 +108,17 @@ async fn park(orders: &Orders, tx: &mut Tx, changes: &[Change<'_>], now: Timesta
         .collect();
     cases::save_tasks(tx, &parked).await?;
     let event = |change: &Change<'_>| {
-        let event = LifecycleEvent {
-            message_id: MessageId::new(now, chance::bytes(&*orders.rng)),
-            occurred_at: now,
+        let event = Occurrence {
             request: change.case.request,
             controller: change.case.controller,
-            request_version: change.case.version,
+            version: change.case.version,
             happened: Happened::TaskParked {
                 task: change.picked.task,
                 system: change.case.tasks.get(&change.picked.task)?.system,
                 reason: ParkReason::Operator,
             },
         };
-        Some(outbox_row(event.message_id, event.envelope()))
+        Some(event.row(now, &*orders.rng))
     };
     outbox::put(tx, &changes.iter().filter_map(event).collect::<Vec<_>>()).await
 }

@@ -19,7 +19,7 @@ use jiff::{SignedDuration, Timestamp};
 use keys::{Class, DataKey};
 use platform::chance;
 use platform::db::{DbError, Tx};
-use proto::{Happened, LifecycleEvent, RequestPublished};
+use proto::{Happened, RequestPublished};
 use store::cases::{self, Case, RequestChange, TaskChange};
 use store::jobs::{self, Job, State};
 use store::registry::Directory;
@@ -31,7 +31,7 @@ use super::{OrderError, Orders, Rest};
 use crate::closing::closure;
 use crate::collect::notices;
 use crate::deadlines;
-use crate::messages::{entry_row, outbox_row};
+use crate::messages::{Occurrence, entry_row, outbox_row};
 
 /// Ids count milliseconds; a statement follows the instruction behind it, and the closure the statements.
 const STEP: SignedDuration = SignedDuration::from_millis(1);
@@ -394,15 +394,13 @@ impl Ruling {
             .map(|published| outbox_row(published.message_id, published.envelope()));
         let events = happened.iter().filter_map(|(_, version, happened)| {
             let controller = cases.get(&self.request)?.controller;
-            let event = LifecycleEvent {
-                message_id: MessageId::new(self.now, chance::bytes(&*self.orders.rng)),
-                occurred_at: self.now,
+            let event = Occurrence {
                 request: self.request,
                 controller,
-                request_version: *version,
+                version: *version,
                 happened: *happened,
             };
-            Some(outbox_row(event.message_id, event.envelope()))
+            Some(event.row(self.now, &*self.orders.rng))
         });
         outbox::put(tx, &events.chain(published).collect::<Vec<_>>()).await?;
         leases::wake(tx, sheet.lanes).await

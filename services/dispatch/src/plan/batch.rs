@@ -6,7 +6,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use domain::id::{ControllerId, EntryId, InstructionId, MessageId, RequestId, SystemId, TaskId};
+use domain::id::{ControllerId, EntryId, InstructionId, RequestId, SystemId, TaskId};
 use domain::new_request::Details;
 use domain::plan::{Beginning, Instruct, Planned, Reach, plan};
 use domain::registration::{ConnectorKind, Instruction, InstructionMode, System};
@@ -19,7 +19,7 @@ use jiff::Timestamp;
 use keys::DataKey;
 use platform::chance;
 use platform::db::{DbError, Tx};
-use proto::{Happened, LifecycleEvent};
+use proto::Happened;
 use store::cases::{self, RequestChange};
 use store::entries::{self, EntryRow};
 use store::outbox::{self, OutboxRow};
@@ -32,7 +32,7 @@ use store::{leases, sealed};
 
 use super::Planner;
 use super::body::{Occasion, render};
-use crate::messages::{entry_row, outbox_row};
+use crate::messages::{Occurrence, entry_row};
 use crate::oddities;
 
 /// A batch with what its transaction needs.
@@ -277,15 +277,13 @@ impl Order {
     }
 
     fn event(&self, request: &Shown, version: i64, stage: StageName) -> OutboxRow {
-        let event = LifecycleEvent {
-            message_id: MessageId::new(self.now, chance::bytes(&*self.planner.rng)),
-            occurred_at: self.now,
+        let event = Occurrence {
             request: request.id,
             controller: request.controller,
-            request_version: version,
+            version,
             happened: Happened::StageChanged(stage),
         };
-        outbox_row(event.message_id, event.envelope())
+        event.row(self.now, &*self.planner.rng)
     }
 
     /// Requests are locked; then tasks, then their lanes, as everybody takes them.
